@@ -1,0 +1,192 @@
+"""Settings: one frozen object, read once at start from a TOML file and from ``TILLGATE_*`` variables, which win over the file.
+
+``tillgate init`` writes the file, ``runtime.serve`` and the command line read it; docs/operations.md has the table of all keys.
+A relative path in the file is relative to the file, so a folder made by ``init`` may be moved. An unknown key, a contradiction
+or a missing file is a ``ConfigError`` in one line, before anything is opened. This module never logs and never shows a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from gateway.errors import ConfigError
+
+FILE_NAME: Final = "tillgate.toml"
+KEY_BYTES: Final = 32  # a raw Ed25519 key, private or public
+TOKEN_MIN_CHARS: Final = 16
+
+_PATH_SUFFIXES: Final = ("_path", "_file", "_files")
+
+
+class Settings(BaseSettings):
+    """All that an operator may set. Made by ``load``; keyword arguments stand for the file."""
+
+    model_config = SettingsConfigDict(env_prefix="TILLGATE_", extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    store_path: Path = Path("tillgate.db")
+    """The SQLite file; made when missing. One gateway process at a time."""
+    packages_path: Path = Path("packages")
+    """Folder of package files; made when missing."""
+
+    broker_host: str = Field(default="127.0.0.1", min_length=1)
+    broker_port: int = Field(default=1883, ge=1, le=65535)
+    broker_client_id: str = Field(default="tillgate", min_length=1, max_length=64)
+    """MQTT client id; two gateways must not share one."""
+    broker_username: str | None = None
+    broker_password: SecretStr | None = None
+    broker_password_file: Path | None = None
+    """Instead of ``broker_password``: a file that holds it."""
+    broker_ca_file: Path | None = None
+    """PEM of the authority that signed the broker's certificate; setting it turns TLS on."""
+    broker_cert_file: Path | None = None
+    broker_key_file: Path | None = None
+
+    http_host: str = Field(default="127.0.0.1", min_length=1)
+    http_port: int = Field(default=8080, ge=0, le=65535)
+    """0 takes a free port."""
+    token: SecretStr | None = None
+    """Bearer token of the HTTP API, at least 16 characters."""
+    token_file: Path | None = None
+    """Instead of ``token``: a file that holds it."""
+
+    order_key_file: Path | None = None
+    """Private key that signs orders: 64 hex characters."""
+    publisher_key_files: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Public keys whose packages are believed: 64 hex characters each."""
+
+    bulk_bytes_per_s: int = Field(default=0, ge=0)
+    """Most bytes of chunks sent per second to all terminals together; 0 sets no limit."""
+    package_max_bytes: int = Field(default=1 << 30, ge=1 << 10)
+    request_max_bytes: int = Field(default=4 << 20, ge=1 << 10)
+    """Largest body of any HTTP request but a package upload."""
+    streams_max: int = Field(default=64, ge=1, le=10_000)
+    """Event streams open at once."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file; nothing else is read."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    @field_validator("publisher_key_files", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        """From the environment: paths joined as in ``PATH``."""
+        return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for one, other in (("token", "token_file"), ("broker_password", "broker_password_file")):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ValueError(f"set {one} or {other}, not both")
+        if (self.broker_cert_file is None) != (self.broker_key_file is None):
+            raise ValueError("broker_cert_file and broker_key_file go together")
+        return self
+
+    @property
+    def broker_tls(self) -> bool:
+        """Whether the link to the broker is TLS."""
+        return self.broker_ca_file is not None
+
+    def broker_secret(self) -> str | None:
+        """The broker's password from wherever it is kept; ``ConfigError`` when its file cannot be read."""
+        if self.broker_password is not None:
+            return self.broker_password.get_secret_value()
+        return None if self.broker_password_file is None else _read_text(self.broker_password_file, "broker_password_file")
+
+    def bearer_token(self) -> str:
+        """The token that HTTP callers must show; ``ConfigError`` when none is set, or it is too short."""
+        if self.token is not None:
+            token = self.token.get_secret_value()
+        elif self.token_file is not None:
+            token = _read_text(self.token_file, "token_file")
+        else:
+            raise ConfigError("no bearer token: set token_file (or TILLGATE_TOKEN); `tillgate init` makes one")
+        if len(token) < TOKEN_MIN_CHARS or not token.isascii() or not token.isprintable() or " " in token:
+            raise ConfigError(f"the bearer token must be at least {TOKEN_MIN_CHARS} printable ASCII characters without spaces")
+        return token
+
+    def order_key(self) -> bytes:
+        """The raw private key that signs orders; ``ConfigError`` when unset or unreadable."""
+        if self.order_key_file is None:
+            raise ConfigError("no key to sign orders: set order_key_file; `tillgate init` makes one")
+        return read_key(self.order_key_file)
+
+    def publisher_keys(self) -> tuple[bytes, ...]:
+        """The raw public keys whose packages are believed; ``ConfigError`` when none is set or one is unreadable."""
+        if not self.publisher_key_files:
+            raise ConfigError("no publisher is believed: set publisher_key_files; `tillgate init` makes one")
+        return tuple(read_key(path) for path in self.publisher_key_files)
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings from ``path``, else from the file that ``TILLGATE_CONFIG`` names, else from the environment alone.
+
+    Raises:
+        ConfigError: the file cannot be read, or a setting is unknown, wrong or contradicts another; the text names it.
+    """
+    if path is None and os.environ.get("TILLGATE_CONFIG"):
+        path = Path(os.environ["TILLGATE_CONFIG"])
+    try:
+        return Settings(**({} if path is None else _read_toml(path)))
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise ConfigError(f"{where}: {first['msg']}", setting=where) from exc
+    except SettingsError as exc:
+        raise ConfigError(f"environment: {exc}") from exc
+
+
+def read_key(path: Path) -> bytes:
+    """The 32 raw bytes of a key file (64 hex characters and a newline); ``ConfigError`` names the file, never its content."""
+    try:
+        key = bytes.fromhex(_read_text(path, "key file"))
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ConfigError(
+            f"{path}: a key file holds {2 * KEY_BYTES} hex characters; `tillgate init` makes them", path=str(path)
+        )
+    return key
+
+
+def _read_text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "not text"
+        raise ConfigError(f"{what} {path}: {reason}", path=str(path)) from exc
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    """The keys of the file, its relative paths made relative to the file's folder."""
+    try:
+        values = tomllib.loads(_read_text(path, "settings file"))
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"settings file {path}: {exc}", path=str(path)) from exc
+
+    folder = path.resolve().parent
+    for key, value in values.items():
+        if not key.endswith(_PATH_SUFFIXES):
+            continue
+        if isinstance(value, str):
+            values[key] = folder / value
+        elif isinstance(value, list):
+            values[key] = tuple(folder / item if isinstance(item, str) else item for item in value)
+    return values
