@@ -41,7 +41,8 @@ class WireError(TillgateError):
 
 
 class TrustError(TillgateError):
-    """A signature, manifest or order that must not be acted on; ``code`` is one of ``gateway.wire.codes.Code``."""
+    """A package, order or key that must not be acted on; ``code`` is a ``gateway.wire.codes.Code``, ``key_invalid`` for a key
+    that cannot be read, or ``magic_invalid`` and ``manifest_too_long`` for a file that is no package."""
 
     code = "trust_refused"
 

@@ -1,341 +1,197 @@
-"""Bytes to messages and back. ``decode`` raises nothing but ``WireError``, whatever the bytes; ``docs/protocol.md`` 3 gives the limits.
+"""Bytes to messages and back. ``decode`` raises nothing but ``WireError``, whatever the bytes (docs/protocol.md).
 
 Each message is a MessagePack map with short keys. One table per message says which key is which field and what it may hold;
-unknown keys are ignored, a missing required key or a value outside its limits refuses the whole message.
+unknown keys are ignored, a missing required key or a value outside its limits refuses the whole message. ``encode`` runs the
+same checks, so what our own code sends is never refused for its form.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
-from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgpack
 
 from gateway.errors import WireError
 from gateway.wire import messages as m
 from gateway.wire.codes import Code, OrderKind, Phase, ResultStatus, What
-from gateway.wire.topics import is_terminal_id
+from gateway.wire.fields import (
+    MAX_INTEGER,
+    U32,
+    Field,
+    T,
+    Table,
+    binary,
+    flag,
+    identifier,
+    integer,
+    mapping,
+    plain,
+    ranges,
+    record,
+    sequence,
+    text,
+    word,
+)
 
 MAX_PAYLOAD_BYTES: Final = 64 * 1024
 MAX_CHUNK_BYTES: Final = 16 * 1024
-MAX_TEXT_CHARS: Final = 4096
-MAX_DEPTH: Final = 6
-MAX_NODES: Final = 512  # values in one free-form map
 MAX_BODY_BYTES: Final = 60 * 1024  # a signed order's body: a manifest of 1,536 segments and its arguments
+MAX_SEGMENTS: Final = 1536  # the largest package: 192 MiB
 MAX_ACK_RANGES: Final = 16
 MAX_HAVE_RANGES: Final = 64
 MAX_RECEIPTS: Final = 256
 
-_U32: Final = 2**32 - 1
-_U53: Final = 2**53 - 1  # the largest integer that JSON carries safely
-
-Check = Callable[[Any], Any]
-
-
-class Field(NamedTuple):
-    """One key of a message: its name on the air, the attribute, and the check that returns the value or raises ``ValueError``."""
-
-    key: str
-    attribute: str
-    check: Check
+_MAX_BLOCKS: Final = m.BLOCKS_PER_SEGMENT * MAX_SEGMENTS
+_EPOCH: Final = integer(0, MAX_INTEGER)
+_COUNTER: Final = integer(0, MAX_INTEGER)
+_TIME_MS: Final = integer(0, MAX_INTEGER)
+_STAMP: Final = integer(-MAX_INTEGER, MAX_INTEGER)
+_TRANSFER: Final = integer(1, MAX_INTEGER)
+_VERSION: Final = text(64)
 
 
-# -- checks: each returns the value as the dataclass wants it, or raises ValueError saying what was expected
+def _ack_agrees(ack: m.Ack) -> str | None:
+    if ack.ranges and ack.ranges[0][0] <= ack.cum:
+        return f"r (ranges): expected ranges above k (cum) = {ack.cum}, not touching it"
+    return None
 
 
-def _integer(low: int, high: int) -> Check:
-    def check(value: Any) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"expected an integer in {low}..{high}")
-        return value
-
-    return check
+def _receipt_agrees(receipt: m.Receipt) -> str | None:
+    return None if receipt.upgrade or not receipt.seqs else "u (upgrade): expected an upgrade id beside seqs"
 
 
-def _text(limit: int, *, least: int = 0) -> Check:
-    def check(value: Any) -> str:
-        if type(value) is not str or not least <= len(value) <= limit or "\0" in value:
-            raise ValueError(f"expected a string of {least}..{limit} characters without NUL")
-        return value
-
-    return check
+def _id_or_empty(value: object) -> str:
+    return "" if value == "" else identifier(value)
 
 
-def _binary(limit: int, *, least: int = 0) -> Check:
-    def check(value: Any) -> bytes:
-        if type(value) is not bytes or not least <= len(value) <= limit:
-            raise ValueError(f"expected {least}..{limit} bytes")
-        return value
-
-    return check
-
-
-def _flag(value: Any) -> bool:
-    if type(value) is not bool:
-        raise ValueError("expected true or false")
-    return value
-
-
-def _word(enum: type[StrEnum]) -> Check:
-    words = {member.value: member for member in enum}
-
-    def check(value: Any) -> StrEnum:
-        found = words.get(value) if type(value) is str else None
-        if found is None:
-            raise ValueError(f"expected a word of {enum.__name__}")
-        return found
-
-    return check
-
-
-def _ranges(limit: int, stop: int) -> Check:
-    def check(value: Any) -> tuple[tuple[int, int], ...]:
-        if type(value) is not tuple or len(value) > limit:
-            raise ValueError(f"expected at most {limit} ranges")
-        at = -1
-        for pair in value:
-            if type(pair) is not tuple or len(pair) != 2 or type(pair[0]) is not int or type(pair[1]) is not int:
-                raise ValueError("expected [start, stop] pairs of integers")
-            if not at < pair[0] < pair[1] <= stop:
-                raise ValueError(f"expected ascending, disjoint, non-empty ranges that do not touch, below {stop}")
-            at = pair[1]
-        return value
-
-    return check
-
-
-def _list(item: Check, limit: int) -> Check:
-    def check(value: Any) -> tuple[Any, ...]:
-        if type(value) is not tuple or len(value) > limit:
-            raise ValueError(f"expected a list of at most {limit}")
-        return tuple(item(element) for element in value)
-
-    return check
-
-
-def _mapping(value: Check, limit: int, key: Check) -> Check:
-    def check(found: Any) -> dict[str, Any]:
-        if type(found) is not dict or len(found) > limit:
-            raise ValueError(f"expected a map of at most {limit} entries")
-        return {key(name): value(element) for name, element in found.items()}
-
-    return check
-
-
-def _plain(value: Any) -> dict[str, m.Plain]:
-    """A free-form map: only plain values, at most ``MAX_NODES`` of them, nested at most ``MAX_DEPTH`` deep."""
-    if type(value) is not dict:
-        raise ValueError("expected a map")
-
-    left = MAX_NODES
-    stack: list[tuple[Any, int]] = [(value, 1)]
-    while stack:
-        node, depth = stack.pop()
-        left -= 1
-        if left < 0 or depth > MAX_DEPTH:
-            raise ValueError(f"expected at most {MAX_NODES} values nested at most {MAX_DEPTH} deep")
-        if type(node) is dict:
-            for name in node:
-                _key(name)
-            stack.extend((element, depth + 1) for element in node.values())
-        elif type(node) is tuple or type(node) is list:
-            stack.extend((element, depth + 1) for element in node)
-        else:
-            _scalar(node)
-    return value
-
-
-def _scalar(node: Any) -> None:
-    kind = type(node)
-    if kind is str or isinstance(node, StrEnum):
-        if len(node) > MAX_TEXT_CHARS or "\0" in node:
-            raise ValueError(f"expected strings of at most {MAX_TEXT_CHARS} characters without NUL")
-    elif kind is float:
-        if not math.isfinite(node):
-            raise ValueError("expected finite numbers")
-    elif kind not in {bool, int, bytes, type(None)}:
-        raise ValueError("expected null, booleans, numbers, strings, bytes, lists and maps only")
-
-
-def _record(table: _Table) -> Check:
-    def check(value: Any) -> Any:
-        return None if value is None else table.read(value)
-
-    return check
-
-
-class _Table:
-    """The keys of one message class; reads maps into it and writes it as a map."""
-
-    def __init__(self, cls: type[Any], *keys: Field) -> None:
-        self._cls = cls
-        self._keys = keys
-        self._required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-        if {key.attribute for key in keys} != {f.name for f in fields(cls)}:
-            raise AssertionError(cls)
-
-    def read(self, value: Any) -> Any:
-        if type(value) is not dict:
-            raise ValueError("expected a map")
-
-        found: dict[str, Any] = {}
-        for key, attribute, check in self._keys:
-            if key in value:
-                try:
-                    found[attribute] = check(value[key])
-                except ValueError as exc:
-                    raise ValueError(f"{key} ({attribute}): {exc}") from None
-            elif attribute in self._required:
-                raise ValueError(f"{key} ({attribute}): missing")
-        return self._cls(**found)
-
-    def write(self, message: Any) -> dict[str, Any]:
-        return {key: getattr(message, attribute) for key, attribute, _ in self._keys}
-
-
-_EPOCH = _integer(0, _U53)
-_TIME_MS = _integer(0, _U53)
-_STAMP = _integer(-_U53, _U53)
-_NAME = _text(64, least=1)
-_BLOCKS = m.BLOCKS_PER_SEGMENT * 1536  # the largest package, in blocks
-
-
-def _id(value: Any) -> str:
-    if type(value) is not str or not is_terminal_id(value):
-        raise ValueError("expected 1..64 characters of A-Z a-z 0-9 _ -")
-    return value
-
-
-def _key(value: Any) -> str:
-    if type(value) is not str or not 1 <= len(value) <= 64 or "\0" in value:
-        raise ValueError("expected map keys of 1..64 characters")
-    return value
-
-
-_FACTS = _Table(
+_FACTS: Final = Table(
     m.Facts,
-    Field("md", "model", _NAME),
-    Field("cv", "components", _mapping(_text(64), 16, _key)),
-    Field("fl", "floors", _mapping(_integer(0, _U53), 16, _key)),
-    Field("sl", "slot", _text(8)),
-    Field("bp", "battery_pct", _integer(0, 100)),
-    Field("ch", "charging", _flag),
-    Field("sf", "storage_free_bytes", _integer(0, _U53)),
-    Field("ra", "rat", _text(16)),
-    Field("rs", "rssi_dbm", _integer(-200, 0)),
-    Field("op", "operator", _text(64)),
-    Field("tz", "time_zone", _text(64)),
+    Field("md", "model", text(64, least=1)),
+    Field("cv", "components", mapping(_VERSION, 16)),
+    Field("fl", "floors", mapping(_COUNTER, 16)),
+    Field("sl", "slot", text(8)),
+    Field("bp", "battery_pct", integer(0, 100)),
+    Field("ch", "charging", flag),
+    Field("sf", "storage_free_bytes", integer(0, MAX_INTEGER)),
+    Field("ra", "rat", text(16)),
+    Field("rs", "rssi_dbm", integer(-200, 0)),
+    Field("op", "operator", text(64)),
+    Field("tz", "time_zone", text(64)),
     Field("ck", "clock_ms", _TIME_MS),
-    Field("tx", "in_transaction", _flag),
-    Field("ub", "unsettled_count", _integer(0, _U32)),
+    Field("tx", "in_transaction", flag),
+    Field("ub", "unsettled_count", integer(0, U32)),
 )
-_OPEN = _Table(
+_OPEN: Final = Table(
     m.OpenUpgrade,
-    Field("u", "id", _id),
-    Field("p", "phase", _word(Phase)),
-    Field("x", "transfer", _integer(0, _U53)),
-    Field("h", "have", _ranges(MAX_HAVE_RANGES, 1536)),
-    Field("q", "seq", _integer(0, _U32)),
+    Field("u", "id", identifier),
+    Field("p", "phase", word(Phase)),
+    Field("x", "transfer", _COUNTER),
+    Field("h", "have", ranges(MAX_HAVE_RANGES, MAX_SEGMENTS)),
+    Field("q", "seq", integer(0, U32)),
+)
+
+_SIGNED: Final = Table(
+    m.Signed,
+    Field("b", "body", binary(MAX_BODY_BYTES, least=1)),
+    Field("s", "signature", binary(64, least=64)),
+    Field("k", "key", text(16, least=16)),
 )
 
 #: Every kind of message, by the last level of its topic. ``order`` is the signed envelope; ``decode_order`` reads its body.
-TABLES: Final[Mapping[str, _Table]] = {
-    "presence": _Table(m.Presence, Field("e", "epoch", _EPOCH), Field("on", "online", _flag)),
-    "hello": _Table(
+TABLES: Final[Mapping[str, Table[Any]]] = {
+    "presence": Table(m.Presence, Field("e", "epoch", _EPOCH), Field("on", "online", flag)),
+    "hello": Table(
         m.Hello,
         Field("e", "epoch", _EPOCH),
-        Field("c", "counter", _integer(0, _U53)),
-        Field("f", "facts", _FACTS.read),
-        Field("u", "upgrade", _record(_OPEN)),
+        Field("c", "counter", _COUNTER),
+        record("f", "facts", _FACTS),
+        record("u", "upgrade", _OPEN, optional=True),
     ),
-    "report": _Table(
+    "report": Table(
         m.Report,
-        Field("u", "upgrade", _id),
-        Field("q", "seq", _integer(1, _U32)),
-        Field("w", "what", _word(What)),
-        Field("c", "code", _word(Code)),
-        Field("d", "detail", _plain),
+        Field("u", "upgrade", identifier),
+        Field("q", "seq", integer(1, U32)),
+        Field("w", "what", word(What)),
+        Field("c", "code", word(Code)),
+        Field("d", "detail", plain),
         Field("at", "at_ms", _TIME_MS),
     ),
-    "ack": _Table(
+    "ack": Table(
         m.Ack,
-        Field("x", "transfer", _integer(1, _U53)),
+        Field("x", "transfer", _TRANSFER),
         Field("e", "epoch", _EPOCH),
-        Field("q", "seq", _integer(0, _U53)),
-        Field("n", "number", _integer(0, _U53)),
-        Field("k", "cum", _integer(0, _BLOCKS)),
-        Field("r", "ranges", _ranges(MAX_ACK_RANGES, _BLOCKS)),
-        Field("cr", "credit_bytes", _integer(0, _U32)),
+        Field("q", "seq", _COUNTER),
+        Field("n", "number", _COUNTER),
+        Field("k", "cum", integer(0, _MAX_BLOCKS)),
+        Field("r", "ranges", ranges(MAX_ACK_RANGES, _MAX_BLOCKS)),
+        Field("cr", "credit_bytes", integer(0, U32)),
         Field("ow", "delay_ms", _STAMP),
         Field("s", "echo_ms", _STAMP),
-        Field("fg", "foreground", _flag),
-        Field("p", "pause_seq", _integer(0, _U32)),
+        Field("fg", "foreground", flag),
+        Field("p", "pause_seq", integer(0, U32)),
+        agree=_ack_agrees,
     ),
-    "result": _Table(
+    "result": Table(
         m.Result,
-        Field("o", "order", _id),
-        Field("st", "status", _word(ResultStatus)),
-        Field("c", "code", _word(Code)),
-        Field("d", "data", _plain),
+        Field("o", "order", identifier),
+        Field("st", "status", word(ResultStatus)),
+        Field("c", "code", word(Code)),
+        Field("d", "data", plain),
         Field("at", "at_ms", _TIME_MS),
     ),
-    "log": _Table(
+    "log": Table(
         m.Log,
-        Field("l", "upload", _integer(1, _U53)),
-        Field("i", "index", _integer(0, _U32)),
-        Field("d", "data", _binary(MAX_CHUNK_BYTES)),
-        Field("z", "last", _flag),
+        Field("l", "upload", integer(1, MAX_INTEGER)),
+        Field("i", "index", integer(0, U32)),
+        Field("d", "data", binary(MAX_CHUNK_BYTES)),
+        Field("z", "last", flag),
     ),
-    "welcome": _Table(
+    "welcome": Table(
         m.Welcome,
         Field("e", "epoch", _EPOCH),
         Field("t", "now_ms", _TIME_MS),
-        Field("ka", "keepalive_s", _integer(10, 3600)),
-        Field("rh", "reconnect_hint_ms", _integer(0, 3_600_000)),
-        Field("ae", "ack_every", _integer(1, 64)),
-        Field("ad", "ack_delay_ms", _integer(1, 10_000)),
-        Field("cm", "chunk_max_bytes", _integer(m.BLOCK_BYTES, MAX_CHUNK_BYTES)),
-        Field("hi", "hello", _flag),
+        Field("ka", "keepalive_s", integer(10, 3600)),
+        Field("rh", "reconnect_hint_ms", integer(0, 3_600_000)),
+        Field("ae", "ack_every", integer(1, 64)),
+        Field("ad", "ack_delay_ms", integer(1, 10_000)),
+        Field("cm", "chunk_max_bytes", integer(m.BLOCK_BYTES, MAX_CHUNK_BYTES)),
+        Field("hi", "hello", flag),
     ),
-    "order": _Table(
-        m.Signed,
-        Field("b", "body", _binary(MAX_BODY_BYTES, least=1)),
-        Field("s", "signature", _binary(64, least=64)),
-        Field("k", "key", _text(16, least=16)),
-    ),
-    "chunk": _Table(
+    "order": _SIGNED,
+    "chunk": Table(
         m.Chunk,
-        Field("x", "transfer", _integer(1, _U53)),
-        Field("n", "number", _integer(1, _U53)),
-        Field("i", "index", _integer(0, _BLOCKS - 1)),
+        Field("x", "transfer", _TRANSFER),
+        Field("n", "number", integer(1, MAX_INTEGER)),
+        Field("i", "index", integer(0, _MAX_BLOCKS - 1)),
         Field("s", "stamp_ms", _STAMP),
-        Field("d", "data", _binary(MAX_CHUNK_BYTES, least=1)),
+        Field("d", "data", binary(MAX_CHUNK_BYTES, least=1)),
     ),
-    "receipt": _Table(
+    "receipt": Table(
         m.Receipt,
-        Field("u", "upgrade", _text(64)),
-        Field("q", "seqs", _list(_integer(1, _U32), MAX_RECEIPTS)),
-        Field("o", "orders", _list(_id, MAX_RECEIPTS)),
+        Field("u", "upgrade", _id_or_empty),
+        Field("q", "seqs", sequence(integer(1, U32), MAX_RECEIPTS)),
+        Field("o", "orders", sequence(identifier, MAX_RECEIPTS)),
+        agree=_receipt_agrees,
     ),
 }
-_ORDER = _Table(
+#: The body of an order, and the nested records of ``hello``: not kinds of their own.
+ORDER_BODY: Final = Table(
     m.Order,
-    Field("id", "id", _id),
-    Field("c", "counter", _integer(1, _U53)),
-    Field("e", "shard_epoch", _integer(0, _U53)),
-    Field("t", "terminal", _id),
-    Field("k", "kind", _word(OrderKind)),
-    Field("a", "args", _plain),
+    Field("id", "id", identifier),
+    Field("c", "counter", integer(1, MAX_INTEGER)),
+    Field("e", "shard_epoch", _EPOCH),
+    Field("t", "terminal", identifier),
+    Field("k", "kind", word(OrderKind)),
+    Field("a", "args", plain),
     Field("nb", "not_before_ms", _TIME_MS),
     Field("na", "not_after_ms", _TIME_MS),
 )
+NESTED: Final[Mapping[str, Table[Any]]] = {"hello.f": _FACTS, "hello.u": _OPEN, "order.b": ORDER_BODY}
 
 UP_KINDS: Final = frozenset({"presence", "hello", "report", "ack", "result", "log"})
 DOWN_KINDS: Final = frozenset({"welcome", "order", "chunk", "receipt"})
-_KIND_OF: Final[Mapping[type[Any], str]] = {
+_KIND_OF: Final[Mapping[type[m.Message], str]] = {
     m.Presence: "presence",
     m.Hello: "hello",
     m.Report: "report",
@@ -355,8 +211,12 @@ def kind_of(message: m.Message) -> str:
 
 
 def encode(message: m.Message) -> bytes:
-    """A message as bytes; ``WireError`` (``payload_too_large``) when it would exceed ``MAX_PAYLOAD_BYTES``."""
-    return _pack(TABLES[_KIND_OF[type(message)]].write(message))
+    """A message as bytes.
+
+    Raises:
+        WireError: ``field_invalid`` when a receiver would refuse a field, ``payload_too_large`` beyond ``MAX_PAYLOAD_BYTES``.
+    """
+    return write_table(TABLES[_KIND_OF[type(message)]], message)
 
 
 def decode(kind: str, payload: bytes) -> m.Message:
@@ -369,25 +229,49 @@ def decode(kind: str, payload: bytes) -> m.Message:
     if table is None:
         raise WireError(f"unknown kind {kind[:32]!r}", code="kind_unknown")
 
-    found: m.Message = _read(table, payload)
+    found: m.Message = read_table(table, payload)
     return found
 
 
+def decode_signed(payload: bytes) -> m.Signed:
+    """A signed envelope that does not come as a message of its own (a manifest); raises only ``WireError``."""
+    return read_table(_SIGNED, payload)
+
+
 def encode_order(order: m.Order) -> bytes:
-    """An order's body, the bytes that are signed."""
-    return _pack(_ORDER.write(order))
+    """An order's body, the bytes that are signed; ``WireError`` as ``encode``."""
+    return write_table(ORDER_BODY, order)
 
 
 def decode_order(body: bytes) -> m.Order:
     """The body of a signed order; raises only ``WireError``. Check the signature first."""
-    found: m.Order = _read(_ORDER, body)
-    return found
+    return read_table(ORDER_BODY, body)
+
+
+def read_table(table: Table[T], payload: bytes) -> T:
+    """The record that a table describes; raises only ``WireError`` (as ``decode``)."""
+    value = unpack(payload)
+    try:
+        return table.read(value)
+    except ValueError as exc:
+        raise WireError(str(exc), code="field_invalid") from None
+
+
+def write_table(table: Table[T], message: T) -> bytes:
+    """The bytes of a record; raises only ``WireError`` (as ``encode``)."""
+    try:
+        packed: bytes = msgpack.packb(table.write(message), default=_pack_other)
+    except ValueError as exc:
+        raise WireError(str(exc), code="field_invalid") from None
+    if len(packed) > MAX_PAYLOAD_BYTES:
+        raise _too_large(packed)
+    return packed
 
 
 def unpack(payload: bytes) -> Any:
-    """Any MessagePack value within the limits (the manifest's reader uses it too); raises only ``WireError``."""
+    """One MessagePack value within the limits, lists as tuples; raises only ``WireError``."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise WireError(f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} allowed", code="payload_too_large")
+        raise _too_large(payload)
 
     try:
         return msgpack.unpackb(
@@ -406,29 +290,16 @@ def unpack(payload: bytes) -> Any:
         raise WireError(f"not one MessagePack value within the limits: {exc}", code="not_msgpack") from exc
 
 
-def _read(table: _Table, payload: bytes) -> Any:
-    value = unpack(payload)
-    try:
-        return table.read(value)
-    except ValueError as exc:
-        raise WireError(str(exc), code="field_invalid") from None
+def _too_large(payload: bytes) -> WireError:
+    return WireError(f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} allowed", code="payload_too_large")
 
 
 def _refuse_ext(code: int, _data: bytes) -> None:
     raise ValueError(f"extension type {code} is not used here")
 
 
-def _pack(value: dict[str, Any]) -> bytes:
-    packed: bytes = msgpack.packb(value, default=_pack_other)
-    if len(packed) > MAX_PAYLOAD_BYTES:
-        raise WireError(f"{len(packed)} bytes, at most {MAX_PAYLOAD_BYTES} allowed", code="payload_too_large")
-    return packed
-
-
-def _pack_other(value: object) -> Any:
-    """Nested records (``hello.facts``, ``hello.upgrade``) as maps."""
-    if isinstance(value, m.Facts):
-        return _FACTS.write(value)
-    if isinstance(value, m.OpenUpgrade):
-        return _OPEN.write(value)
+def _pack_other(value: object) -> dict[Any, Any]:
+    """Maps that are no ``dict`` (a read-only view in a free-form map), nested ones included."""
+    if isinstance(value, Mapping):
+        return dict(value)
     raise AssertionError(type(value))

@@ -161,7 +161,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """Bytes with an Ed25519 signature over ``tg1.<purpose>\\0 + body`` by the key ``key`` (first 8 bytes of its SHA-256, hex)."""
+    """Bytes with an Ed25519 signature over ``tg1.<purpose>``, a zero byte and the body, by the key called ``key``."""
 
     body: bytes
     signature: bytes
