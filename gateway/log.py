@@ -1,8 +1,8 @@
 """Sets structlog up: one line per event on standard error, as JSON for machines or in columns for people.
 
-Called once by the command line before anything else runs. An event is a stable snake_case word and its facts are keys. Payloads,
-tokens and keys are never facts; should one slip in under a telling name, it is masked here. Lines of libraries that use the
-standard ``logging`` take the same way out, from warnings up, so that an operator reads one stream.
+Called once by the command line before anything else runs. An event is a stable snake_case word and its facts are keys.
+Payloads, tokens and keys are never facts; should one slip in under a telling name, it is masked here, and tracebacks show no
+local variables. Lines of libraries that use the standard ``logging`` take the same way out, from warnings up.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ def configure(level: Level = "info", form: Format = "json") -> None:
     ]
     last: list[structlog.typing.Processor]
     if form == "json":
-        last = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        last = [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer(default=str)]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
 
     structlog.configure(
         processors=[*shared, *last],
