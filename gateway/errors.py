@@ -41,8 +41,11 @@ class WireError(TillgateError):
 
 
 class TrustError(TillgateError):
-    """A package, order or key that must not be acted on; ``code`` is a ``gateway.wire.codes.Code``, ``key_invalid`` for a key
-    that cannot be read, or ``magic_invalid`` and ``manifest_too_long`` for a file that is no package."""
+    """A package, order or key that must not be acted on.
+
+    ``code`` is a word of ``gateway.wire.codes.Code``, ``key_invalid`` for a key that cannot be read, or ``magic_invalid`` and
+    ``manifest_too_long`` for a file that is no package.
+    """
 
     code = "trust_refused"
 
