@@ -1,0 +1,1 @@
+"""The tests, and ``harness``: real brokers and processes for tests, benchmarks and the demo alike."""
