@@ -1,0 +1,105 @@
+"""One batch of saves as SQL: at most one prepared statement per table, its rows as plain tuples.
+
+Called by ``Writer`` in the database's writer thread, inside a transaction. Rows of one table keep the order of the saves. Plain
+driver calls instead of SQLAlchemy expressions, because this is the one path whose cost is paid for every report and every
+transition.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, assert_never
+
+from gateway.core.effects import Append, Save, SaveOrder, SaveTerminal, SaveUpgrade
+from gateway.errors import StoreError
+from gateway.store import jsontext
+
+_TERMINAL: Final = "UPDATE terminals SET epoch=?, online=?, seen_us=?, counter=? WHERE id=?"
+#: Apart from the above: these columns have indexes, and most saves of a terminal bring no facts.
+_FACTS: Final = (
+    "UPDATE terminals SET facts=?, os_version=?, kernel_version=?, app_version=?, params_version=?, "
+    "model=CASE model WHEN '' THEN ? ELSE model END WHERE id=?"
+)
+_UPGRADE: Final = "UPDATE upgrades SET state=?, state_since_us=?, attempt=?, code=?, have_bytes=?, snapshot=? WHERE id=?"
+_ORDER: Final = "UPDATE orders SET status=?, code=?, updated_us=?, data=? WHERE id=?"
+_APPEND: Final = (
+    "INSERT INTO ledger (at_us, terminal, campaign, upgrade, actor, what, from_state, to_state, code, evidence) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?)"
+)
+
+_Row = tuple[object, ...]
+
+
+def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
+    """Write the rows of ``saves`` and return how many there were; the caller begins and commits.
+
+    Raises:
+        StoreError: a terminal, upgrade or order to be updated is not there (``store_row_missing``).
+        sqlite3.Error: the database refused.
+    """
+    terminals: list[_Row] = []
+    facts: list[_Row] = []
+    upgrades: list[_Row] = []
+    orders: list[_Row] = []
+    entries: list[_Row] = []
+
+    for save in saves:
+        match save:
+            case Append():
+                entries.append(_entry(save))
+            case SaveUpgrade():
+                upgrades.append(_upgrade(save))
+            case SaveTerminal():
+                terminals.append((save.epoch, int(save.online), save.seen_us, save.counter, save.terminal))
+                if save.facts is not None:
+                    facts.append(_facts(save.terminal, save))
+            case SaveOrder():
+                orders.append((str(save.status), str(save.code), save.at_us, jsontext.dump_evidence(save.data), save.order))
+            case _:
+                assert_never(save)
+
+    for what, statement, rows in (
+        ("terminals", _TERMINAL, terminals),
+        ("terminals", _FACTS, facts),
+        ("upgrades", _UPGRADE, upgrades),
+        ("orders", _ORDER, orders),
+        ("ledger", _APPEND, entries),
+    ):
+        if rows and connection.executemany(statement, rows).rowcount != len(rows):
+            raise StoreError(f"a row of {what} to be saved does not exist", code="store_row_missing", table=what)
+    return len(terminals) + len(upgrades) + len(orders) + len(entries)
+
+
+def _entry(save: Append) -> _Row:
+    return (
+        save.at_us,
+        save.terminal,
+        save.campaign,
+        save.upgrade,
+        save.actor,
+        save.what,
+        save.from_state,
+        save.to_state,
+        save.code,
+        jsontext.dump_evidence(save.evidence),
+    )
+
+
+def _upgrade(save: SaveUpgrade) -> _Row:
+    return (save.state, save.state_since_us, save.attempt, save.code, save.have_bytes, save.snapshot, save.upgrade)
+
+
+def _facts(terminal: str, save: SaveTerminal) -> _Row:
+    facts = save.facts
+    assert facts is not None  # noqa: S101 - the caller looked
+    version = facts.components.get
+    return (
+        jsontext.dump_facts(facts),
+        version("os", ""),
+        version("kernel", ""),
+        version("app", ""),
+        version("params", ""),
+        facts.model,
+        terminal,
+    )

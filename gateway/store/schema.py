@@ -1,0 +1,204 @@
+"""The tables. What is true now stands in ``terminals``, ``upgrades`` and ``orders``; how it came about stands in ``ledger``.
+
+Read by every module of the store; ``migrations/`` builds the same tables step by step, and a test keeps both equal.
+Column types are those that SQLite and PostgreSQL share. Times are microseconds of Unix time. JSON is kept as text that
+``jsontext`` writes and reads. Booleans are 0 and 1. Nothing here refers to the ledger and the ledger refers to nothing, so that
+it outlives what it tells of.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from gateway.core.states import FINAL, UpgradeState
+
+#: Final states of an upgrade as stored; everything else is open.
+FINAL_STATES: Final = tuple(sorted(state.value for state in FINAL))
+OPEN_STATES: Final = tuple(state.value for state in UpgradeState if state not in FINAL)
+
+CAMPAIGN_STATES: Final = ("draft", "running", "paused", "aborted", "finished")
+ORDER_STATUSES: Final = ("pending", "sent", "done", "refused", "failed", "expired")
+
+#: The ledger knows INSERT alone; any other statement fails in the database itself, whoever sends it.
+LEDGER_TRIGGERS: Final = {
+    f"ledger_refuses_{verb}": (
+        f"CREATE TRIGGER ledger_refuses_{verb} BEFORE {verb.upper()} ON ledger "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+    )
+    for verb in ("update", "delete")
+}
+
+metadata = sa.MetaData()
+
+
+def _one_of(column: str, words: tuple[str, ...]) -> sa.CheckConstraint:
+    return sa.CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=f"{column}_known")
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False, server_default="")
+
+
+def _number(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
+
+
+#: Small facts of the gateway itself, e.g. its shard epoch.
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+terminals = sa.Table(
+    "terminals",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("model"),
+    _number("registered_us"),
+    _number("epoch"),
+    sa.Column("online", sa.Integer, nullable=False, server_default="0"),
+    _number("seen_us"),
+    _number("counter"),
+    sa.Column("facts", sa.Text),  # JSON of wire.messages.Facts; NULL before the first hello
+    # copies out of the facts, so that a fleet can be filtered by version without reading a million JSON texts
+    _text("os_version"),
+    _text("kernel_version"),
+    _text("app_version"),
+    _text("params_version"),
+    sa.Index("terminals_by_model", "model", "id"),
+    sa.Index("terminals_by_os", "os_version", "id"),
+    sa.Index("terminals_by_kernel", "kernel_version", "id"),
+    sa.Index("terminals_by_app", "app_version", "id"),
+    sa.Index("terminals_by_params", "params_version", "id"),
+    sa.Index("terminals_online", "id", sqlite_where=sa.text("online = 1"), postgresql_where=sa.text("online = 1")),
+)
+
+terminal_labels = sa.Table(
+    "terminal_labels",
+    metadata,
+    sa.Column("terminal", sa.Text, sa.ForeignKey("terminals.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Index("terminal_labels_by_value", "key", "value", "terminal"),
+)
+
+#: Who spoke to the gateway without being registered; bounded, see ``strangers``.
+unknown_terminals = sa.Table(
+    "unknown_terminals",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _number("first_us"),
+    _number("last_us"),
+    _number("times"),
+    sa.Index("unknown_terminals_by_last", "last_us", "id"),
+)
+
+packages = sa.Table(
+    "packages",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("component", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("counter", sa.BigInteger, nullable=False),
+    sa.Column("models", sa.Text, nullable=False),  # JSON list
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),  # hex
+    sa.Column("file", sa.Text, nullable=False),  # name below the package folder
+    sa.Column("manifest", sa.LargeBinary, nullable=False),  # the signed manifest as the terminal gets it
+    _text("notes"),
+    _number("uploaded_us"),
+    _text("uploaded_by"),
+    sa.Column("withdrawn_us", sa.BigInteger),
+    _text("withdrawn_by"),
+    sa.Index("packages_by_time", "uploaded_us", "id"),
+    sa.Index("packages_by_sha256", "sha256"),
+)
+
+campaigns = sa.Table(
+    "campaigns",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("package", sa.Text, sa.ForeignKey("packages.id"), nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("settings", sa.Text, nullable=False),  # JSON object
+    _text("reason"),
+    _number("created_us"),
+    _text("created_by"),
+    sa.Column("started_us", sa.BigInteger),
+    sa.Column("ends_us", sa.BigInteger),
+    sa.Column("finished_us", sa.BigInteger),
+    _one_of("state", CAMPAIGN_STATES),
+    sa.Index("campaigns_by_time", "created_us", "id"),
+    sa.Index("campaigns_by_state", "state", "created_us", "id"),
+    sa.Index("campaigns_by_package", "package"),
+)
+
+upgrades = sa.Table(
+    "upgrades",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("campaign", sa.Text, sa.ForeignKey("campaigns.id"), nullable=False),
+    sa.Column("terminal", sa.Text, sa.ForeignKey("terminals.id"), nullable=False),
+    sa.Column("wave", sa.Integer, nullable=False),  # 0 canary, 1 the rest
+    sa.Column("state", sa.Text, nullable=False),
+    _number("state_since_us"),
+    _number("due_us"),  # not to be started before
+    _number("attempt"),
+    _text("code"),
+    _number("have_bytes"),
+    sa.Column("snapshot", sa.LargeBinary, nullable=False, server_default=sa.text("x''")),
+    sa.UniqueConstraint("campaign", "terminal", name="upgrades_once"),
+    _one_of("state", tuple(state.value for state in UpgradeState)),
+    sa.Index("upgrades_by_state", "campaign", "wave", "state", "terminal"),
+    sa.Index("upgrades_by_terminal", "terminal"),
+    sa.Index("upgrades_all_states", "state", "id"),
+)
+
+#: Orders that are not part of an upgrade.
+orders = sa.Table(
+    "orders",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("terminal", sa.Text, sa.ForeignKey("terminals.id"), nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("args", sa.Text, nullable=False),  # JSON object
+    sa.Column("status", sa.Text, nullable=False),
+    _text("code"),
+    sa.Column("data", sa.Text, nullable=False, server_default="{}"),  # JSON object
+    _number("created_us"),
+    _text("created_by"),
+    sa.Column("expires_us", sa.BigInteger, nullable=False),
+    _number("updated_us"),
+    _one_of("status", ORDER_STATUSES),
+    sa.Index("orders_by_time", "created_us", "id"),
+    sa.Index("orders_by_terminal", "terminal", "created_us", "id"),
+    sa.Index("orders_by_status", "status", "created_us", "id"),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("terminal", sa.Text, nullable=False),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("upgrade", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("from_state", sa.Text, nullable=False),
+    sa.Column("to_state", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),  # JSON object
+    sa.Index("ledger_by_terminal", "terminal", "seq"),
+    sa.Index("ledger_by_campaign", "campaign", "seq"),
+    sa.Index("ledger_by_upgrade", "upgrade", "seq"),
+    sqlite_autoincrement=True,  # a number is never given twice, so a reader's place in the stream stays true
+)
+
+for _trigger in LEDGER_TRIGGERS.values():
+    sa.event.listen(ledger, "after_create", sa.DDL(_trigger).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call] # it has no annotations
