@@ -319,8 +319,7 @@ def _left_of_measured(phase: Phase, measured: Range, state: UpgradeState, in_sta
 def _is_passed(phase: Phase, now_in: Phase, state: UpgradeState) -> bool:
     """Whether nothing of ``phase`` is ahead: it lies behind, or the upgrade is on its way back and never soaks."""
     order = list(Phase)
-    going_back = state is UpgradeState.ROLLING_BACK and phase is Phase.OPERATE
-    return order.index(phase) < order.index(now_in) or going_back
+    return order.index(phase) < order.index(now_in) or (state is UpgradeState.ROLLING_BACK and phase is Phase.OPERATE)
 
 
 def _canary_wait(canary_left: int, place: Range, soak: Range, max_active: int) -> Range:
@@ -340,9 +339,8 @@ def _rate(kb_per_s: usual.Span) -> Goodput:
 def _quantile(ordered: Sequence[float], share: float) -> float:
     """Linear between the two nearest of ``ordered`` (ascending, not empty)."""
     at = share * (len(ordered) - 1)
-    low = math.floor(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+    low, high = ordered[math.floor(at)], ordered[math.ceil(at)]
+    return low + (high - low) * (at - math.floor(at))
 
 
 def _words(seconds: float) -> str:
