@@ -211,7 +211,7 @@ class CampaignEstimate:
     """Until ``REACHED_SHARE`` of the reachable upgrades are final."""
     reachable_count: int
     unreachable_count: int
-    """Upgrades that wait for a terminal which is away; nothing is promised for them."""
+    """Upgrades whose terminal is away; nothing is promised for them."""
 
 
 def estimate_campaign(
@@ -225,9 +225,8 @@ def estimate_campaign(
 ) -> CampaignEstimate:
     """What a campaign takes from the counts of its upgrades and the estimate of one that has just been offered.
 
-    ``unreachable_count`` of the scheduled ones are offline. ``canary_left`` canaries have not passed the gate yet, and with
-    ``canary_soaks`` passing includes their soak. Places are filled in rounds of ``max_active``: no schedule is faster than the
-    lower end, and none that keeps all places busy is slower than the upper one.
+    ``unreachable_count`` of the scheduled ones are offline. ``canary_left`` canaries have not passed the gate yet, which with
+    ``canary_soaks`` includes their soak. No schedule is faster than the lower end; none that keeps all places busy is slower.
     """
     unreachable_count = min(unreachable_count, by_state.get(UpgradeState.SCHEDULED, 0))
     reachable_count = sum(by_state.values()) - unreachable_count

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.core.schedule import Window, closing, is_open, next_opening, start_at
+from gateway.core.schedule import US_PER_S, Window, closing, is_open, next_opening, start_at
 from gateway.errors import RequestError
 
 SHANGHAI = "Asia/Shanghai"
@@ -20,8 +20,9 @@ def window(start: str, end: str, *, days: frozenset[int] = DAILY, zone: str = SH
     return Window(days=days, start=time.fromisoformat(start), end=time.fromisoformat(end), zone=zone)
 
 
-def at(text: str, zone: str = SHANGHAI, *, fold: int = 0) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone), fold=fold).timestamp()
+def at(text: str, zone: str = SHANGHAI, *, fold: int = 0) -> int:
+    """Microseconds of Unix time."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone), fold=fold).timestamp()) * US_PER_S
 
 
 def test_the_start_is_inside_and_the_end_outside() -> None:
@@ -158,7 +159,7 @@ def test_a_window_that_never_closes_spreads_over_a_day() -> None:
     always = window("00:00", "00:00")
     now = at("2026-11-02 00:00")
 
-    assert start_at(always, now, jitter=1.0, need_s=3600) == now + 23 * 3600
+    assert start_at(always, now, jitter=1.0, need_s=3600) == now + 23 * 3600 * US_PER_S
 
 
 # -- refusals
