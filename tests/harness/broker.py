@@ -1,4 +1,4 @@
-"""A real Mosquitto on a free port of the loopback, under ``mosquitto/mosquitto.conf`` and ``mosquitto/acl`` as they are shipped.
+"""A real Mosquitto on a free port of the loopback, under ``mosquitto/mosquitto.conf`` and ``mosquitto/acl`` as shipped.
 
 Only paths, the port and the log's destination are replaced, so that every start tests the configuration that operators get.
 ``Broker`` is a context manager; it ends the process that it has started and no other. All calls block, for well under a second.
@@ -14,6 +14,7 @@ import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -34,7 +35,7 @@ class BrokerError(RuntimeError):
 
 
 class Broker:
-    """One broker in ``folder`` (made when missing), with the gateway's user and the terminals that ``add_terminals`` has named."""
+    """One broker in ``folder`` (made when missing), with the gateway's user and the terminals named to ``add_terminals``."""
 
     host: Final = "127.0.0.1"
     gateway_user: Final = "tillgate"
@@ -76,7 +77,7 @@ class Broker:
         return self._terminal_password
 
     def add_terminals(self, terminals: Iterable[str]) -> None:
-        """Let these terminals log in; returns when the broker knows them. Thousands at once are fine; known ones are skipped."""
+        """Let these terminals log in; returns when the broker knows them. Thousands at once are fine."""
         known = set(self._users())
         new = [terminal for terminal in dict.fromkeys(terminals) if terminal not in known]
         if not new:
@@ -88,7 +89,7 @@ class Broker:
             self._await_login(new[-1], self._terminal_password)
 
     def new_terminals(self, count: int) -> list[str]:
-        """``count`` terminals that this broker has not had before, ready to log in: tests that share a broker share no terminal."""
+        """``count`` terminals that this broker has not had, ready to log in: tests that share a broker share no terminal."""
         terminals = list(itertools.islice(self._names, count))
         self.add_terminals(terminals)
         return terminals
@@ -107,7 +108,7 @@ class Broker:
         raise BrokerError(f"mosquitto did not start:\n{self.log_tail()}")
 
     def kill(self) -> None:
-        """``kill -9``: sessions since the last autosave are lost, as in a power cut. ``start`` brings it back on the same port."""
+        """``kill -9``: sessions since the last autosave are lost, as in a power cut. ``start`` brings it back, same port."""
         if self._process is not None:
             self._process.kill()
             self._process = None
@@ -122,6 +123,11 @@ class Broker:
         """``stop`` and ``start``, on the same port, with the sessions that it has saved."""
         self.stop()
         self.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the running broker a signal: SIGHUP makes it read its users, rules and certificates again."""
+        if self._process is not None:
+            self._process.signal(number)
 
     def log_tail(self, start: int = 0, lines: int = 40) -> str:
         """The last lines of its log, from byte ``start`` on."""
@@ -170,7 +176,7 @@ class Broker:
         return [line.partition(":")[0] for line in file.read_text().splitlines()] if file.exists() else []
 
     def _add_users(self, passwords: Mapping[str, str]) -> None:
-        """Hash the new users' passwords in one go and append them; the file is replaced whole, as the broker may be reading it."""
+        """Hash the new users' passwords in one go and append them; the file is replaced whole: the broker may be reading it."""
         fresh = self.folder / "passwd.new"
         fresh.touch(mode=0o600)
         fresh.write_text("".join(f"{user}:{password}\n" for user, password in passwords.items()))
@@ -198,12 +204,12 @@ class Broker:
             time.sleep(_POLL_S)
 
 
-def connack(host: str, port: int, client: str, user: str, password: str) -> int | None:
-    """Try to log in with MQTT 3.1.1: the return code of the CONNACK (0: welcome, 5: not authorized), ``None`` without an answer."""
+def connack(host: str, port: int, client: str, user: str, password: str, *, tls: ssl.SSLContext | None = None) -> int | None:
+    """Try to log in with MQTT 3.1.1: the CONNACK's return code (0: welcome, 5: not authorized), ``None`` without an answer."""
     fields = b"".join(len(text).to_bytes(2) + text.encode() for text in (client, user, password))
     body = b"\x00\x04MQTT\x04\xc2\x00\x0a" + fields  # level 4; user name, password, clean session; keepalive 10 s
     try:
-        with socket.create_connection((host, port), timeout=1.0) as line:
+        with socket.create_connection((host, port), timeout=1.0) as bare, tls.wrap_socket(bare) if tls else bare as line:
             line.sendall(b"\x10" + len(body).to_bytes(1) + body)
             answer = line.recv(4)
     except OSError:
