@@ -1,6 +1,6 @@
 """The ports of the engine: what it needs from the doors below it, as protocols. ``gateway.link`` implements ``Link``.
 
-The engine imports this and never the implementation, so that it runs against a broker, a recorded line or an in-memory one alike.
+The engine imports this and never the implementation, so that it runs against a broker or an in-memory line alike.
 """
 
 from __future__ import annotations
@@ -36,27 +36,32 @@ class Link(Protocol):
         """Totals since the start, by name; for readiness, logs and metrics."""
 
     async def run(self) -> None:
-        """Connect, subscribe, and do so again after each loss, until cancelled. A broker that is away is normal, never an error."""
+        """Connect, subscribe, and do so again after each loss, until cancelled. A broker that is away is normal, no error."""
 
     async def receive(self) -> list[Inbound]:
-        """Wait for at least one message, then return all that are queued, oldest first, at most 512. Works on while the link is down."""
+        """Wait for at least one message, then return all that are queued, oldest first, at most 512.
+
+        Goes on while the link is down. A cancelled call has taken nothing.
+        """
 
     async def publish(self, topic: str, payload: bytes, *, qos: int) -> None:
         """Publish one message; at QoS 1 return only after the broker's acknowledgement.
 
         Raises:
-            LinkError: the link is down, went down meanwhile, or the broker did not answer in time. The message may still arrive.
+            LinkError: the link is down (``link_down``), went down meanwhile, or the broker did not answer in time
+                (``link_timeout``). The message may have arrived all the same.
         """
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]], *, qos: int) -> int:
-        """Hand ``(topic, payload)`` pairs over in order, at a fraction of the cost of ``publish``; waits while the outgoing buffer is full.
+        """Hand ``(topic, payload)`` pairs over in order, at a fraction of the cost of ``publish``.
 
-        Returns how many were handed over: all, or fewer when the link is down or went down. Handed over is not delivered; neither
-        QoS waits for an acknowledgement here. Never raises ``LinkError``.
+        Waits while the outgoing buffer is full, or too many QoS 1 messages are unacknowledged. Returns how many were handed
+        over: all, or fewer when the link is down or goes down. Handed over is not delivered: no acknowledgement is waited for
+        at either QoS. Never raises ``LinkError``.
         """
 
     async def wait_change(self, *, generation: int, connected: bool) -> tuple[int, bool]:
-        """Return ``(generation, connected)`` as soon as it differs from what the caller has seen; at once when it already does."""
+        """Return ``(generation, connected)`` once it differs from what the caller has seen, or at once."""
 
     async def echo(self, timeout_s: float) -> bool:
         """Whether every subscription really delivers: a broker grants a filter that its ACL denies, and then stays silent."""
