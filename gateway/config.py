@@ -21,6 +21,8 @@ FILE_NAME: Final = "tillgate.toml"
 KEY_BYTES: Final = 32  # a raw Ed25519 key, private or public
 TOKEN_MIN_CHARS: Final = 16
 
+#: A secret, and the file that may hold it instead.
+_EITHER: Final = (("token", "token_file"), ("broker_password", "broker_password_file"))
 _PATH_SUFFIXES: Final = ("_path", "_file", "_files")
 
 
@@ -92,7 +94,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        for one, other in (("token", "token_file"), ("broker_password", "broker_password_file")):
+        for one, other in _EITHER:
             if getattr(self, one) is not None and getattr(self, other) is not None:
                 raise ValueError(f"set {one} or {other}, not both")
         if (self.broker_cert_file is None) != (self.broker_key_file is None):
@@ -189,4 +191,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             values[key] = folder / value
         elif isinstance(value, list):
             values[key] = tuple(folder / item if isinstance(item, str) else item for item in value)
+    for pair in _EITHER:  # one from the environment wins over the other from the file
+        if any(f"TILLGATE_{key.upper()}" in os.environ for key in pair):
+            values = {key: value for key, value in values.items() if key not in pair}
     return values
