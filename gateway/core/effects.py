@@ -38,6 +38,8 @@ class SaveUpgrade:
     campaign: str
     state: UpgradeState
     state_since_us: int
+    due_us: int
+    """Not to be started before; 0 outside ``scheduled``."""
     attempt: int
     code: str
     have_bytes: int

@@ -21,7 +21,9 @@ _FACTS: Final = (
     "UPDATE terminals SET facts=?, os_version=?, kernel_version=?, app_version=?, params_version=?, "
     "model=CASE model WHEN '' THEN ? ELSE model END WHERE id=?"
 )
-_UPGRADE: Final = "UPDATE upgrades SET state=?, state_since_us=?, attempt=?, code=?, have_bytes=?, snapshot=? WHERE id=?"
+_UPGRADE: Final = (
+    "UPDATE upgrades SET state=?, state_since_us=?, due_us=?, attempt=?, code=?, have_bytes=?, snapshot=? WHERE id=?"
+)
 _ORDER: Final = "UPDATE orders SET status=?, code=?, updated_us=?, data=? WHERE id=?"
 _APPEND: Final = (
     "INSERT INTO ledger (at_us, terminal, campaign, upgrade, actor, what, from_state, to_state, code, evidence) "
@@ -87,7 +89,16 @@ def _entry(save: Append) -> _Row:
 
 
 def _upgrade(save: SaveUpgrade) -> _Row:
-    return (save.state, save.state_since_us, save.attempt, save.code, save.have_bytes, save.snapshot, save.upgrade)
+    return (
+        save.state,
+        save.state_since_us,
+        save.due_us,
+        save.attempt,
+        save.code,
+        save.have_bytes,
+        save.snapshot,
+        save.upgrade,
+    )
 
 
 def _facts(terminal: str, save: SaveTerminal) -> _Row:

@@ -1,0 +1,67 @@
+"""Events: the only way in which the core learns anything. Each is one fact with the time it became known as ``handle``'s argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.wire.codes import Code, OrderKind
+from gateway.wire.messages import Ack, Hello, Plain, Presence, Report, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A terminal's presence, hello, report or result came in on its own control topic."""
+
+    message: Presence | Hello | Report | Result
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """A terminal's ack came in on its bulk topic."""
+
+    ack: Ack
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that ``deadline`` named has come (or another; then nothing is due)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """The gateway or its link was away: what it knew of the terminal's presence and transfer may be stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The campaign gives the terminal's scheduled upgrade a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The campaign sees that the package does not fit what the terminal says of itself."""
+
+    code: Code
+    evidence: Mapping[str, Plain] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The campaign withdraws the upgrade: aborted by a person (``cancelled_by_operator``) or over (``campaign_ended``)."""
+
+    code: Code
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A person or backend ordered something that is not part of an upgrade."""
+
+    order: str
+    kind: OrderKind
+    expires_at: float
+    args: Mapping[str, Plain] = field(default_factory=dict)
+
+
+Event = Heard | Acked | Tick | Unsure | Start | Refuse | End | Ordered

@@ -1,0 +1,31 @@
+"""In which pieces a package is sent: the chunk ladder (docs/protocol.md 6.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT
+
+#: Chunk sizes, in blocks. A window cannot go below one chunk, so the chunk is also the floor of the delay that it causes.
+LADDER_BLOCKS: Final = (1, 4, 16)
+#: One chunk should occupy the link no longer than this (seconds).
+CHUNK_TIME_S: Final = 0.060
+
+
+def blocks_of(size_bytes: int) -> int:
+    """How many 1 KiB blocks ``size_bytes`` need."""
+    return -(-size_bytes // BLOCK_BYTES)
+
+
+def segments_of(size_bytes: int) -> int:
+    """How many 128 KiB segments ``size_bytes`` need."""
+    return -(-size_bytes // (BLOCK_BYTES * BLOCKS_PER_SEGMENT))
+
+
+def chunk_blocks(goodput_bps: float) -> int:
+    """The largest chunk of the ladder that a link of ``goodput_bps`` (bytes per second) carries within ``CHUNK_TIME_S``."""
+    best = LADDER_BLOCKS[0]
+    for blocks in LADDER_BLOCKS[1:]:
+        if blocks * BLOCK_BYTES <= goodput_bps * CHUNK_TIME_S:
+            best = blocks
+    return best

@@ -1,0 +1,457 @@
+"""One terminal's upgrade: reports, deadlines and the campaign's decisions in, state changes and the order that is due out.
+
+``Upgrade`` never asks what time it is and sends nothing. ``due_order`` says, level-triggered, which order the present state
+calls for; ``terminal.Terminal`` numbers and repeats it. Every change goes through ``states.advance`` and leaves a ledger entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgpack
+
+from gateway.core.effects import Append, SaveUpgrade
+from gateway.core.plan import Plan
+from gateway.core.readiness import unready
+from gateway.core.retry import rule_for
+from gateway.core.schedule import is_open, next_opening
+from gateway.core.states import ACTIVE, FINAL, REVOCABLE, Trigger, UpgradeState, advance, allowed
+from gateway.wire.codes import Code, OrderKind, What
+from gateway.wire.messages import Facts, PlainMap, Report
+from gateway.wire.ranges import RangeSet
+
+_S = UpgradeState
+_NEVER: Final = float("inf")
+#: Longest wait between two tries, however many have failed (seconds).
+RETRY_MAX_S: Final = 6 * 3600.0
+#: A merchant may postpone by no less than this, and not past the campaign's end (seconds).
+POSTPONE_MIN_S: Final = 1.0
+#: Report numbers remembered as gaps; a terminal that leaves more is not following the protocol.
+SEQ_GAPS_MAX: Final = 64
+
+#: The order that a state calls for until the terminal has answered it.
+_ORDERS: Final[Mapping[UpgradeState, OrderKind]] = {
+    _S.OFFERED: OrderKind.UPGRADE_OFFER,
+    _S.PREPARING: OrderKind.UPGRADE_PREPARE,
+    _S.TRANSFERRING: OrderKind.UPGRADE_TRANSFER,
+    _S.INSTALLING: OrderKind.UPGRADE_INSTALL,
+    _S.ROLLING_BACK: OrderKind.UPGRADE_ROLLBACK,
+}
+#: States whose order gets an id of its own when they are entered.
+_STEPS: Final = frozenset({*_ORDERS, _S.SOAKING})
+#: Reports that move the upgrade by the table and mean nothing else.
+_MOVES: Final[Mapping[What, Trigger]] = {
+    What.INSTALLING: Trigger.INSTALLING,
+    What.COMMITTED: Trigger.COMMITTED,
+    What.ROLLED_BACK: Trigger.ROLLED_BACK,
+}
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """The state of one upgrade. Change it only through its methods; they return what must be stored."""
+
+    id: str
+    terminal: str
+    plan: Plan
+    state: UpgradeState = _S.SCHEDULED
+    since: float = 0.0
+    attempt: int = 1
+    code: Code = Code.OK
+
+    # Reports taken in.
+    seqs: RangeSet = field(default_factory=RangeSet)
+    top_seq: int = 0
+
+    # Waiting.
+    not_before: float = 0.0
+    """Neither offered (scheduled), asked again (deferred, preparing) nor installed (staged) before this time."""
+    progress_at: float = 0.0
+    soak_until: float = 0.0
+    healthy: int = 0
+
+    # The terminal's answers that later orders need.
+    consented: bool = False
+    withdrawn: bool = False
+    """Ended by the gateway while the terminal may still hold it: it is to be told."""
+
+    # The order due now: its number within the upgrade, and the transfer that it opened.
+    step: int = 0
+    transfer: int = 0
+    have: RangeSet = field(default_factory=RangeSet)
+    sent_bytes: int = 0
+
+    # -- what is due
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended (a terminal's later proof may still correct an assumed end)."""
+        return self.state in FINAL
+
+    @property
+    def active(self) -> bool:
+        """Whether it occupies a place while its terminal is online."""
+        return self.state in ACTIVE
+
+    def deadline(self) -> float:
+        """When ``tick`` has something to do next (Unix seconds; infinity: never)."""
+        if self.final:
+            return _NEVER
+
+        at = self._state_deadline()
+        if self.state in {_S.DEFERRED, _S.STAGED}:
+            at = min(at, self.not_before)
+        if self.state in REVOCABLE:
+            at = min(at, self.plan.ends_at)
+        return at
+
+    def due_order(self, now: float) -> OrderKind | None:
+        """The order that the state calls for now, whether or not it was sent before."""
+        if self.withdrawn:
+            return OrderKind.UPGRADE_CANCEL
+        if self.state is _S.SOAKING:
+            return OrderKind.UPGRADE_COMMIT if now >= self.soak_until and self.healthy else None
+        if self.state is _S.PREPARING and now < self.not_before:
+            return None
+        return _ORDERS.get(self.state)
+
+    def order_due_at(self) -> float:
+        """When a waiting state begins to call for its order (for timers; infinity when it does not wait)."""
+        if self.state is _S.SOAKING:
+            return self.soak_until
+        return self.not_before if self.state is _S.PREPARING else _NEVER
+
+    def order_args(self, kind: OrderKind, estimate: Mapping[str, Any]) -> PlainMap:
+        """The arguments of ``kind`` (docs/protocol.md 5.3)."""
+        target = self.plan.target
+        match kind:
+            case OrderKind.UPGRADE_OFFER:
+                ask = self.plan.ask_merchant and not self.consented
+                end_ms = int(self.plan.ends_at * 1000)
+                return {"u": self.id, "m": target.manifest, "ask": ask, "est": estimate, "end_ms": end_ms}
+            case OrderKind.UPGRADE_TRANSFER:
+                return {"u": self.id, "x": self.transfer, "size": target.size_bytes, "sha256": target.sha256}
+            case OrderKind.UPGRADE_INSTALL:
+                plan = self.plan
+                return {
+                    "u": self.id,
+                    "soak_s": int(plan.soak_s),
+                    "health_every_s": max(1, int(plan.health_every_s)),
+                    "boot_budget_s": max(1, int(plan.boot_budget_s)),
+                }
+            case OrderKind.UPGRADE_ROLLBACK | OrderKind.UPGRADE_CANCEL:
+                return {"u": self.id, "code": self.code.value}
+            case _:
+                return {"u": self.id}
+
+    # -- the campaign decides
+
+    def start(self, facts: Facts | None, now: float) -> list[Append]:
+        """It has a place: offer it, unless the terminal's fresh facts say that it is not ready."""
+        if self.state is not _S.SCHEDULED or now < self.not_before:
+            return []
+
+        missing = unready(facts, self.plan.need) if facts is not None else []
+        if missing:
+            code, needed, found = missing[0]
+            self.code = code
+            self.not_before = now + self.plan.recheck_s
+            return [self._note("not_ready", "gateway", now, code, {"needed": needed, "found": found})]
+        return self._move(Trigger.START, "campaign", "start", now)
+
+    def end(self, code: Code, actor: str, now: float) -> list[Append]:
+        """The campaign withdraws it: cancelled by a person, or expired. What already installs goes on to its proven end."""
+        trigger = Trigger.EXPIRE if code is Code.CAMPAIGN_ENDED else Trigger.CANCEL
+        if not allowed(self.state, trigger):
+            return []
+
+        told = self.state is not _S.SCHEDULED or self.top_seq > 0 or self.step > 0
+        entries = self._move(trigger, actor, trigger.value, now, code)
+        if told:
+            self.withdraw()
+        return entries
+
+    def refuse(self, code: Code, evidence: Mapping[str, Any], now: float) -> list[Append]:
+        """The gateway itself sees that the package is not for this terminal; it is not bothered."""
+        if self.state is not _S.SCHEDULED:
+            return []
+        return self._move(Trigger.REFUSED, "gateway", "refused", now, code, evidence)
+
+    def order_refused(self, code: Code, evidence: Mapping[str, Any], now: float, *, jitter: float) -> list[Append]:
+        """The terminal refused the present order itself (``result``): begin again when it does not know the upgrade."""
+        if code is Code.UPGRADE_UNKNOWN and not self.final:
+            return self._fail(code, "terminal", "order_refused", now, jitter, evidence)
+        if self.withdrawn:
+            self.withdrawn = False  # it has nothing to cancel, or is past cancelling; its reports will say which
+        return [self._note("order_refused", "terminal", now, code, evidence)]
+
+    def withdraw(self) -> None:
+        """It has ended here, but the terminal still holds it: it is to be told (again)."""
+        if self.final and not self.withdrawn:
+            self.withdrawn = True
+            self.step += 1
+
+    # -- time passes
+
+    def tick(self, now: float, *, online: bool, jitter: float) -> list[Append]:
+        """Whatever is due by ``now``: a postponement is over, a window opens, a deadline has passed, the campaign ends."""
+        if self.final:
+            return []
+        if now >= self.plan.ends_at and self.state in REVOCABLE:
+            return self.end(Code.CAMPAIGN_ENDED, "gateway", now)
+        if self.state is _S.DEFERRED and now >= self.not_before:
+            return self._move(Trigger.RESUME, "gateway", "postponement_over", now)
+        if self.state is _S.STAGED and now >= self.not_before:
+            return self._install(now)
+        if now < self._state_deadline():
+            return []
+
+        code = Code.DEADLINE_PASSED if online else Code.LINK_LOST
+        if self.state is _S.SOAKING and online and not self.healthy:
+            code = Code.HEALTH_REGRESSED
+        return self._fail(code, "gateway", "deadline", now, jitter, {"waited_s": round(now - self.since, 3)})
+
+    # -- the terminal reports
+
+    def known(self, seq: int) -> bool:
+        """Whether this report was taken in before."""
+        return seq in self.seqs
+
+    def report(self, report: Report, now: float, *, jitter: float) -> list[Append]:
+        """Take in a report that is new. One that arrives after a younger one is recorded and moves nothing."""
+        late = report.seq < self.top_seq
+        self.seqs.add(report.seq, report.seq + 1)
+        while len(self.seqs) > SEQ_GAPS_MAX:
+            first, second = list(self.seqs)[:2]
+            self.seqs.add(first[1], second[0])
+        self.top_seq = max(self.top_seq, report.seq)
+
+        evidence = {**report.detail, "seq": report.seq, "at_ms": report.at_ms}
+        if late:
+            return [self._note(report.what.value, "terminal", now, report.code, {**evidence, "late": True})]
+        return self._apply(report, evidence, now, jitter)
+
+    def _apply(self, report: Report, evidence: dict[str, Any], now: float, jitter: float) -> list[Append]:
+        what, code = report.what, report.code
+        match what:
+            case What.ACCEPTED:
+                self.consented = True
+                return self._move_or_note(Trigger.ACCEPTED, what, now, code, evidence)
+            case What.POSTPONED:
+                return self._postponed(report, evidence, now)
+            case What.DECLINED | What.REJECTED | What.FAILED:
+                return self._refused(report, evidence, now, jitter)
+            case What.NOT_READY:
+                return self._not_ready(report, evidence, now)
+            case What.READY:
+                entries = self._move_or_note(Trigger.READY, what, now, code, evidence)
+                return entries + (self._move(Trigger.TRANSFER, "gateway", "transfer", now) if self.state is _S.READY else [])
+            case What.STAGED:
+                entries = self._move_or_note(Trigger.STAGED, what, now, code, evidence)
+                return entries + (self._install(now) if self.state is _S.STAGED else [])
+            case What.BOOTED | What.VERIFIED:
+                return self._proof(report, evidence, now)
+            case What.HEALTH:
+                return self._health(report, evidence, now)
+            case What.CANCELLED:
+                self.withdrawn = False
+                return [self._note(what.value, "terminal", now, code, evidence)]
+            case What.SELFTEST:
+                return [self._note(what.value, "terminal", now, code, evidence)]
+            case What.INSTALLING | What.COMMITTED | What.ROLLED_BACK:
+                self.withdrawn = False
+                return self._move_or_note(_MOVES[what], what, now, code, evidence)
+
+    def _postponed(self, report: Report, evidence: dict[str, Any], now: float) -> list[Append]:
+        until_ms = report.detail.get("until_ms")
+        until = until_ms / 1000 if isinstance(until_ms, int) and until_ms > 0 else now + self.plan.recheck_s
+        entries = self._move_or_note(Trigger.POSTPONED, report.what, now, report.code, evidence)
+        self.not_before = min(max(until, now + POSTPONE_MIN_S), self.plan.ends_at)
+        return entries
+
+    def _refused(self, report: Report, evidence: dict[str, Any], now: float, jitter: float) -> list[Append]:
+        """Declined, rejected or failed: the code's class says whether to try again."""
+        if self.withdrawn and self.final:
+            self.withdrawn = False  # it has let go of it by itself
+        rule = rule_for(report.code)
+        if report.what is not What.FAILED and not rule.again:
+            return self._move_or_note(Trigger.REFUSED, report.what, now, report.code, evidence)
+        return self._fail(report.code, "terminal", report.what.value, now, jitter, evidence)
+
+    def _not_ready(self, report: Report, evidence: dict[str, Any], now: float) -> list[Append]:
+        entries = [self._note(report.what.value, "terminal", now, report.code, evidence)]
+        if self.state is _S.PREPARING:
+            self.code = report.code
+            self.not_before = now + self.plan.recheck_s
+            self.step += 1  # asked again by a new order: the old one has been answered
+        return entries
+
+    def _proof(self, report: Report, evidence: dict[str, Any], now: float) -> list[Append]:
+        """Booted or verified: believed only with the version that the release asks for."""
+        expected = self.plan.target.version
+        if report.detail.get("version") != expected:
+            return self.disprove(report.what.value, {**evidence, "expected_version": expected}, now)
+        if report.what is What.BOOTED:
+            return self._move_or_note(Trigger.BOOTED, report.what, now, report.code, evidence)
+
+        entries = self._move_or_note(Trigger.VERIFIED, report.what, now, report.code, evidence)
+        if self.state is _S.SOAKING and self.since == now:
+            self.soak_until = now + self.plan.soak_s
+            self.healthy = 0 if self.plan.soak_s > self.plan.health_every_s else 1
+        return entries
+
+    def _health(self, report: Report, evidence: dict[str, Any], now: float) -> list[Append]:
+        if self.state is not _S.SOAKING or report.code is Code.OK:
+            self.healthy += self.state is _S.SOAKING
+            return [self._note(report.what.value, "terminal", now, report.code, evidence)]
+        return self._move(Trigger.ROLL_BACK, "terminal", report.what.value, now, Code.HEALTH_REGRESSED, evidence)
+
+    def disprove(self, what: str, evidence: Mapping[str, Any], now: float) -> list[Append]:
+        """The terminal claims or shows another version than the release's: no success, and back to the old one."""
+        code = Code.VERSION_NOT_PROVEN
+        if allowed(self.state, Trigger.ROLL_BACK):
+            return self._move(Trigger.ROLL_BACK, "gateway", what, now, code, evidence)
+        return [self._note(what, "terminal", now, code, evidence)]
+
+    # -- inside
+
+    def _install(self, now: float) -> list[Append]:
+        """Staged: install now, or when the window opens."""
+        window = self.plan.install_window
+        if window is not None and not is_open(window, int(now * 1e6)):
+            self.not_before = next_opening(window, int(now * 1e6)) / 1e6
+            return []
+        return self._move(Trigger.INSTALL, "gateway", "install", now)
+
+    def _fail(
+        self, code: Code, actor: str, what: str, now: float, jitter: float, evidence: Mapping[str, Any]
+    ) -> list[Append]:
+        rule = rule_for(code)
+        again = rule.again and (not rule.costs_attempt or self.attempt < self.plan.attempts_max)
+        if again and self.state is _S.SCHEDULED:
+            return [self._note(what, actor, now, code, evidence)]  # it waits for its next try already
+        if again and allowed(self.state, Trigger.RETRY) and not self._silent_install(code):
+            self.attempt += rule.costs_attempt
+            entries = self._move(Trigger.RETRY, actor, what, now, code, evidence)
+            base_s = min(rule.delay_s * 2 ** (self.attempt - 1), RETRY_MAX_S) * self.plan.retry_scale
+            self.not_before = now + base_s * (0.5 + jitter / 2)
+            return entries
+        if allowed(self.state, Trigger.FAIL):
+            return self._move(Trigger.FAIL, actor, what, now, code, evidence)
+        return [self._note(what, actor, now, code, evidence)]
+
+    def _silent_install(self, code: Code) -> bool:
+        """A terminal that fell silent while it installed may run anything: that is a failure, not a reason to begin again."""
+        return self.state is _S.INSTALLING and code in {Code.LINK_LOST, Code.DEADLINE_PASSED}
+
+    def _state_deadline(self) -> float:
+        since = max(self.since, self.progress_at) if self.state is _S.TRANSFERRING else self.since
+        if self.state is _S.SOAKING:
+            since = self.soak_until
+        return since + self.plan.deadline_s(self.state)
+
+    def _move_or_note(
+        self, trigger: Trigger, what: What, now: float, code: Code, evidence: Mapping[str, Any]
+    ) -> list[Append]:
+        """Reports about what is past or already known are kept, and move nothing."""
+        if allowed(self.state, trigger):
+            return self._move(trigger, "terminal", what.value, now, code, evidence)
+        return [self._note(what.value, "terminal", now, code, evidence)]
+
+    def _move(
+        self,
+        trigger: Trigger,
+        actor: str,
+        what: str,
+        now: float,
+        code: Code = Code.OK,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> list[Append]:
+        """The one place where the state changes."""
+        old = self.state
+        self.state = advance(old, trigger)
+        self.since = now
+        self.code = code
+        self.not_before = 0.0
+        self.withdrawn = False
+        if self.state in _STEPS:
+            self.step += 1
+        if self.state is _S.TRANSFERRING:
+            self.transfer = 0
+            self.progress_at = now
+        return [self._entry(what, actor, now, code, evidence or {}, old)]
+
+    def _note(self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any]) -> Append:
+        return self._entry(what, actor, now, code, evidence, self.state)
+
+    def _entry(
+        self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any], old: UpgradeState
+    ) -> Append:
+        return Append(
+            at_us=int(now * 1e6),
+            terminal=self.terminal,
+            campaign=self.plan.campaign,
+            upgrade=self.id,
+            actor=actor,
+            what=what,
+            from_state=old.value,
+            to_state=self.state.value,
+            code=code.value,
+            evidence=evidence,
+        )
+
+    # -- storing
+
+    def save(self, have_bytes: int) -> SaveUpgrade:
+        """The row that brings it back."""
+        return SaveUpgrade(
+            upgrade=self.id,
+            terminal=self.terminal,
+            campaign=self.plan.campaign,
+            state=self.state,
+            state_since_us=int(self.since * 1e6),
+            due_us=int(self.not_before * 1e6) if self.state is _S.SCHEDULED else 0,
+            attempt=self.attempt,
+            code=self.code.value,
+            have_bytes=have_bytes,
+            snapshot=self.snapshot(),
+        )
+
+    def snapshot(self) -> bytes:
+        """All that ``restore`` cannot take from the row's columns."""
+        packed: bytes = msgpack.packb(
+            {
+                "since": self.since,
+                "seqs": list(self.seqs),
+                "top": self.top_seq,
+                "nb": self.not_before,
+                "pa": self.progress_at,
+                "soak": self.soak_until,
+                "ok": self.healthy,
+                "yes": self.consented,
+                "wd": self.withdrawn,
+                "step": self.step,
+                "x": self.transfer,
+                "have": list(self.have),
+                "sent": self.sent_bytes,
+            }
+        )
+        return packed
+
+    @classmethod
+    def restore(
+        cls, upgrade: str, terminal: str, plan: Plan, *, state: str, attempt: int, code: str, snapshot: bytes
+    ) -> Upgrade:
+        """An upgrade as ``save`` wrote it; an empty snapshot is one that was never started."""
+        out = cls(upgrade, terminal, plan, state=UpgradeState(state), attempt=attempt, code=Code(code or Code.OK))
+        if snapshot:
+            kept = msgpack.unpackb(snapshot, use_list=False)
+            out.since, out.not_before, out.progress_at = kept["since"], kept["nb"], kept["pa"]
+            out.seqs, out.top_seq = RangeSet(kept["seqs"]), kept["top"]
+            out.soak_until, out.healthy = kept["soak"], kept["ok"]
+            out.consented, out.withdrawn = kept["yes"], kept["wd"]
+            out.step, out.transfer = kept["step"], kept["x"]
+            out.have, out.sent_bytes = RangeSet(kept["have"]), kept["sent"]
+        return out

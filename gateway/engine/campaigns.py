@@ -1,0 +1,193 @@
+"""Carries out what campaigns' rows say: starts upgrades as ``core.rollout`` decides, ends those of aborted and expired campaigns.
+
+Level-triggered: every look reads the stored state anew, so a missed doorbell or a crash costs at most one poll. The API changes
+rows; only this module turns them into events.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import anyio
+import structlog
+
+from gateway.core.effects import Append
+from gateway.core.events import End, Event, Refuse, Start
+from gateway.core.rollout import Decision, Verdict, WaveCounts, decide
+from gateway.core.states import REVOCABLE, UpgradeState
+from gateway.engine.clock import Clock
+from gateway.engine.dispatcher import Dispatcher
+from gateway.engine.executor import Executor
+from gateway.engine.plans import Plans, rollout_of
+from gateway.engine.sessions import Sessions
+from gateway.errors import StoreError, TrustError
+from gateway.store import campaigns, ledger, progress, upgrades
+from gateway.store.campaigns import CampaignRow
+from gateway.store.database import Database
+from gateway.store.doorbell import Doorbell
+from gateway.store.upgrades import UpgradeRow
+from gateway.trust.manifest import Manifest, check
+from gateway.wire.codes import Code
+
+log = structlog.get_logger()
+
+#: Poll of the store when no doorbell rings (seconds).
+LOOK_EVERY_S: Final = 1.0
+#: Upgrades handled between two commits, so that a large campaign does not hold up the terminals.
+PAGE: Final = 200
+
+
+class Campaigns:
+    """See the module."""
+
+    def __init__(
+        self,
+        db: Database,
+        sessions: Sessions,
+        plans: Plans,
+        dispatcher: Dispatcher,
+        executor: Executor,
+        doorbell: Doorbell,
+        clock: Clock,
+        counters: Counter[str],
+    ) -> None:
+        self._db = db
+        self._sessions = sessions
+        self._plans = plans
+        self._dispatcher = dispatcher
+        self._executor = executor
+        self._doorbell = doorbell
+        self._clock = clock
+        self._counters = counters
+        self._ended: set[str] = set()
+
+    async def run(self) -> None:
+        """Never returns."""
+        while True:
+            try:
+                for row in await campaigns.in_states(self._db, ("running", "paused", "aborted")):
+                    await self._look(row)
+            except StoreError as exc:
+                self._counters["store_failed"] += 1
+                log.error("campaigns_unreadable", reason=str(exc))
+            await self._doorbell.wait("campaigns", LOOK_EVERY_S)
+
+    async def _look(self, row: CampaignRow) -> None:
+        if row.state == "aborted":
+            await self._end_all(row, Code.CANCELLED_BY_OPERATOR, "operator")
+        else:
+            try:
+                await self._advance(row)
+            except TrustError as exc:
+                await self._set_state(row, "paused", f"its package is not believed: {exc}", exc.code)
+
+    async def _advance(self, row: CampaignRow) -> None:
+        await self._executor.flush()  # the counts must show what was started last time
+        now = self._clock.now()
+        plan = await self._plans.of(row.id)
+        decision = decide(rollout_of(row), await self._counts(row, now), now=now, ends_at=plan.ends_at)
+        if row.state == "paused" and decision.verdict not in {Verdict.FINISH, Verdict.EXPIRE}:
+            return  # what is under way goes on; nothing new starts
+        match decision.verdict:
+            case Verdict.RUN:
+                await self._start(row, decision)
+            case Verdict.PAUSE:
+                await self._set_state(row, "paused", decision.reason, decision.code)
+            case Verdict.FINISH:
+                await self._set_state(row, "finished", decision.reason, decision.code)
+            case Verdict.EXPIRE:
+                await self._end_all(row, Code.CAMPAIGN_ENDED, "campaign")
+            case Verdict.HOLD:
+                pass
+        if row.reason != decision.reason and decision.verdict in {Verdict.RUN, Verdict.HOLD, Verdict.EXPIRE}:
+            at_us = int(now * 1e6)
+            await campaigns.set_state(
+                self._db, row.id, row.state, expected=(row.state,), at_us=at_us, reason=decision.reason
+            )
+
+    async def _counts(self, row: CampaignRow, now: float) -> list[WaveCounts]:
+        """How the waves stand: states from the store, places from the sessions, since only these know who is online."""
+        holding = sum(
+            1
+            for session in self._sessions
+            if session.holds_place and session.upgrade is not None and session.upgrade.plan.campaign == row.id
+        )
+        startable = await progress.startable(self._db, row.id, int(now * 1e6))
+        by_wave: dict[int, dict[UpgradeState, int]] = {}
+        for (wave, state), count in (await progress.counts(self._db, row.id)).items():
+            by_wave.setdefault(wave, {})[state] = count
+        return [
+            # Only the sum over all waves counts, so the first carries it.
+            WaveCounts(
+                wave=wave,
+                by_state=by_wave[wave],
+                holding=0 if place else holding,
+                startable=startable.get(wave, 0),
+            )
+            for place, wave in enumerate(sorted(by_wave))
+        ]
+
+    async def _start(self, row: CampaignRow, decision: Decision) -> None:
+        manifest = await self._plans.manifest_of(row.id)
+        now_us = int(self._clock.now() * 1e6)
+        for wave, count in decision.start.items():
+            found = await progress.scheduled(self._db, row.id, wave, limit=count, due_before_us=now_us)
+            rows = await upgrades.load(self._db, [candidate.upgrade for candidate in found])
+            for upgrade in rows.values():
+                await self._start_one(upgrade, manifest)
+
+    async def _start_one(self, row: UpgradeRow, manifest: Manifest) -> None:
+        session = await self._sessions.take_upgrade(row)
+        if session is None or session.upgrade is None:
+            self._counters["start_terminal_busy"] += 1
+            return
+        event: Event = Start()
+        if session.facts is not None:
+            facts = session.facts
+            code = check(manifest, model=facts.model, components=facts.components, floors=facts.floors)
+            if code is not Code.OK:
+                running = facts.components.get(manifest.component.value, "")
+                event = Refuse(code, {"model": facts.model, "version": running, "package_version": manifest.version})
+        self._dispatcher.apply(session, event)
+        await self._executor.room()
+
+    async def _end_all(self, row: CampaignRow, code: Code, actor: str) -> None:
+        """Withdraw what is still revocable, page by page."""
+        if row.id in self._ended:
+            return
+        after = ""
+        while True:
+            page = await upgrades.page_open(self._db, states=REVOCABLE, campaign=row.id, after=after, limit=PAGE)
+            if not page:
+                break
+            after = page[-1].id
+            await self._sessions.load([upgrade.terminal for upgrade in page])
+            for upgrade in page:
+                session = await self._sessions.take_upgrade(upgrade)
+                if session is not None:
+                    self._dispatcher.apply(session, End(code, actor))
+            await self._executor.flush()
+        if row.state == "aborted" and not after:
+            self._ended.add(row.id)
+
+    async def _set_state(self, row: CampaignRow, state: str, reason: str, code: str) -> None:
+        log.info("campaign_state", campaign=row.id, state=state, reason=reason)
+        entry = Append(
+            at_us=int(self._clock.now() * 1e6),
+            terminal="",
+            campaign=row.id,
+            upgrade="",
+            actor="campaign",
+            what=f"campaign_{state}",
+            from_state=row.state,
+            to_state=state,
+            code=code,
+            evidence={"reason": reason},
+        )
+        async with self._db.write() as tx:
+            if await campaigns.set_state(
+                tx, row.id, state, expected=(row.state,), at_us=entry.at_us, reason=reason
+            ):
+                await ledger.append(tx, [entry])
+        self._doorbell.ring("ledger")

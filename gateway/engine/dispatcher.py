@@ -1,0 +1,157 @@
+"""From the link to the core: decode, find the session, let it decide, hand its effects to the executor.
+
+Bad input ends here, counted by reason, without a state change. Unknown terminals end here too, listed in the store. Between
+``handle`` and ``submit`` nothing awaits, so a terminal's effects are queued in the order of its events.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Final
+
+import anyio
+import structlog
+
+from gateway.core.events import Acked, Event, Heard, Tick
+from gateway.core.terminal import Terminal
+from gateway.engine.clock import Clock
+from gateway.engine.executor import Executor
+from gateway.engine.ports import Inbound, Link
+from gateway.engine.pump import Pump
+from gateway.engine.sessions import Sessions
+from gateway.engine.timers import Timers
+from gateway.errors import StateError, StoreError, WireError
+from gateway.store import terminals
+from gateway.store.database import Database
+from gateway.wire.codec import decode
+from gateway.wire.messages import Ack, Hello, Message, Presence, Report, Result
+from gateway.wire.topics import Address, parse_up
+
+log = structlog.get_logger()
+
+#: Kinds that belong on the control connection; acks alone come on the other.
+CONTROL_KINDS: Final = frozenset({"presence", "hello", "report", "result", "log"})
+#: After a failed read of the store (seconds).
+STORE_RETRY_S: Final = 1.0
+
+
+class Dispatcher:
+    """See the module."""
+
+    def __init__(
+        self,
+        db: Database,
+        sessions: Sessions,
+        executor: Executor,
+        pump: Pump,
+        timers: Timers,
+        clock: Clock,
+        counters: Counter[str],
+        rng: random.Random,
+    ) -> None:
+        self._db = db
+        self._sessions = sessions
+        self._executor = executor
+        self._pump = pump
+        self._timers = timers
+        self._clock = clock
+        self._counters = counters
+        self._rng = rng
+
+    def apply(self, session: Terminal, event: Event) -> None:
+        """Let a session decide, queue what follows, and set its timer. The one place where ``handle`` is called."""
+        try:
+            effects = session.handle(event, self._clock.now(), self._rng.random())
+        except StateError as exc:
+            # Our own bug must not stop other terminals: forget the session, its true state is in the store.
+            self._counters["state_bug"] += 1
+            log.exception("state_bug", terminal=session.id, event=type(event).__name__, reason=str(exc))
+            self.forget(session.id)
+            return
+        self._executor.submit(session, effects)
+        self._timers.set(session.id, session.deadline())
+
+    def forget(self, terminal: str) -> None:
+        """Drop a session; it comes back from the store with the terminal's next message or the campaign's next look."""
+        self._sessions.drop(terminal)
+        self._pump.close(terminal)
+        self._timers.forget(terminal)
+
+    async def run_control(self, link: Link) -> None:
+        """Never returns: presence, hellos, reports and results."""
+        while True:
+            batch = await link.receive()
+            await self._executor.room()
+            found = [pair for pair in map(self._decode, batch) if pair is not None]
+            while found:
+                try:
+                    await self._take(found)
+                    break
+                except StoreError as exc:
+                    self._counters["store_failed"] += 1
+                    log.error("load_failed", reason=str(exc))
+                    await anyio.sleep(STORE_RETRY_S)
+
+    async def run_bulk(self, link: Link) -> None:
+        """Never returns: acks. They touch nothing but the transfer in memory."""
+        while True:
+            for inbound in await link.receive():
+                pair = self._decode(inbound)
+                if pair is not None:
+                    self._take_ack(*pair)
+
+    async def run_timers(self) -> None:
+        """Never returns: deadlines."""
+        while True:
+            for name in await self._timers.due():
+                session = self._sessions.get(name)
+                if session is not None:
+                    self.apply(session, Tick())
+            await self._executor.room()
+
+    def _decode(self, inbound: Inbound) -> tuple[Address, Message] | None:
+        try:
+            address = parse_up(inbound.topic)
+            message = decode(address.kind, inbound.payload)
+        except WireError as exc:
+            self._counters[f"bad:{exc.code}"] += 1
+            return None
+
+        if address.bulk is not isinstance(message, Ack) or address.kind not in CONTROL_KINDS and not address.bulk:
+            self._counters["bad:wrong_connection"] += 1
+            return None
+        return address, message
+
+    async def _take(self, found: list[tuple[Address, Message]]) -> None:
+        unknown = await self._sessions.load(address.terminal for address, _ in found)
+        for terminal in unknown:
+            self._counters["bad:terminal_unknown"] += 1
+            await terminals.note_unknown(self._db, terminal, int(self._clock.now() * 1e6))
+        for address, message in found:
+            if address.terminal in unknown:
+                continue
+            await self._sessions.load_named(address.terminal, message)
+            session = self._sessions.get(address.terminal)
+            if session is None:
+                continue
+            self._counters[f"in:{address.kind}"] += 1
+            if isinstance(message, Presence | Hello | Report | Result):
+                self.apply(session, Heard(message))
+            else:
+                self._counters["bad:not_asked_for"] += 1  # logs are not ordered yet
+
+    def _take_ack(self, address: Address, message: Message) -> None:
+        session = self._sessions.get(address.terminal)
+        if session is None or session.transfer is None or not isinstance(message, Ack):
+            self._counters["bad:ack_unexpected"] += 1
+            return
+
+        self._counters["in:ack"] += 1
+        try:
+            effects = session.handle(Acked(message), self._clock.now())
+        except WireError as exc:
+            self._counters[f"bad:{exc.code}"] += 1
+            return
+        self._executor.submit(session, effects)
+        self._pump.wake(address.terminal)

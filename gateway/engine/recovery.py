@@ -1,0 +1,72 @@
+"""After a start or an outage of the link: what was believed of the terminals may be stale, so they are asked, not all at once.
+
+Only terminals that were online are asked, at ``ASK_PER_S``; one that stays silent counts as offline a minute later. Transfers do
+not wait for this: a terminal's next ack says all that its transfer needs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+import structlog
+
+from gateway.core.events import Unsure
+from gateway.engine.dispatcher import Dispatcher
+from gateway.engine.executor import Executor
+from gateway.engine.ports import Link
+from gateway.engine.sessions import Sessions
+from gateway.errors import StoreError
+from gateway.store import terminals
+from gateway.store.database import Database
+from gateway.store.selection import TerminalFilter
+
+log = structlog.get_logger()
+
+ASK_PER_S: Final = 200
+PAGE: Final = 20
+
+
+class Recovery:
+    """See the module."""
+
+    def __init__(self, db: Database, sessions: Sessions, dispatcher: Dispatcher, executor: Executor, link: Link) -> None:
+        self._db = db
+        self._sessions = sessions
+        self._dispatcher = dispatcher
+        self._executor = executor
+        self._link = link
+
+    async def run(self) -> None:
+        """Never returns: one round for every time that the link comes up, the first after the start included."""
+        seen = 0
+        while True:
+            generation, connected = self._link.generation, self._link.connected
+            if connected and generation != seen:
+                seen = generation
+                try:
+                    await self._ask_all()
+                except StoreError as exc:
+                    log.error("recovery_unreadable", reason=str(exc))
+                    seen = 0
+                    await anyio.sleep(1.0)
+                continue
+            await self._link.wait_change(generation=generation, connected=connected)
+
+    async def _ask_all(self) -> None:
+        asked, after = 0, ""
+        while True:
+            rows = await terminals.page(self._db, wanted=TerminalFilter(online=True), after=after, limit=PAGE)
+            names = [row.id for row in rows]
+            if not names:
+                break
+            after = names[-1]
+            await self._sessions.load(names)
+            for name in names:
+                session = self._sessions.get(name)
+                if session is not None:
+                    self._dispatcher.apply(session, Unsure())
+                    asked += 1
+            await self._executor.room()
+            await anyio.sleep(len(names) / ASK_PER_S)
+        log.info("presence_asked", terminals=asked)

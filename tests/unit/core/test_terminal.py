@@ -1,0 +1,269 @@
+"""One terminal's core: presence, orders that repeat until answered, reports that are kept once, and who counts as here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.core.effects import Append, OpenTransfer, SaveOrder, SaveTerminal, SaveUpgrade, SendReceipt, SendWelcome
+from gateway.core.events import Acked, End, Heard, Ordered, Start, Tick, Unsure
+from gateway.core.states import UpgradeState
+from gateway.core.terminal import OFFLINE_GRACE_S, STRAY_REPORTS_MAX, UNSURE_S, Terminal, Terms
+from gateway.wire.codes import Code, OrderKind, Phase, ResultStatus, What
+from gateway.wire.messages import Ack, OpenUpgrade, Presence, Result
+from tests.unit.core.build import FACTS, NOW, PLAN, brought_to, hello, kinds, orders, report, terminal
+
+
+def _ack(transfer: int, *, epoch: int = 1, seq: int = 1, cum: int = 0) -> Acked:
+    return Acked(
+        Ack(transfer=transfer, epoch=epoch, seq=seq, number=0, cum=cum, ranges=(), credit_bytes=99_999, delay_ms=0, echo_ms=0)
+    )
+
+
+def test_a_hello_is_answered_and_its_facts_are_kept() -> None:
+    """A welcome with the same epoch ends the terminal's repetition."""
+    effects = terminal().handle(hello(7, counter=40), NOW)
+
+    assert [True] == [effect.online for effect in effects if isinstance(effect, SaveTerminal)]
+    assert [FACTS] == [effect.facts for effect in effects if isinstance(effect, SaveTerminal)]
+    assert [7] == [effect.welcome.epoch for effect in effects if isinstance(effect, SendWelcome)]
+
+
+def test_a_death_counts_after_the_grace_and_only_for_the_newest_epoch() -> None:
+    """A will of an older session may arrive after the newer birth."""
+    found = terminal()
+    found.handle(hello(5), NOW)
+    found.handle(Heard(Presence(epoch=4, online=False)), NOW + 1)
+    found.handle(Tick(), NOW + 99)
+    assert found.online
+
+    found.handle(Heard(Presence(epoch=5, online=False)), NOW + 100)
+    assert NOW + 100 + OFFLINE_GRACE_S == found.deadline()
+    found.handle(Tick(), NOW + 100 + OFFLINE_GRACE_S)
+    assert not found.online
+
+
+def test_a_reconnect_within_the_grace_is_no_outage() -> None:
+    """4G drops connections all day."""
+    found = terminal()
+    found.handle(hello(5), NOW)
+    found.handle(Heard(Presence(epoch=5, online=False)), NOW + 1)
+    found.handle(Heard(Presence(epoch=6, online=True)), NOW + 2)
+    found.handle(Tick(), NOW + 60)
+
+    assert found.online
+
+
+def test_a_terminal_that_lost_its_epoch_is_told_the_one_to_exceed() -> None:
+    """Else a wiped terminal would stay unheard for ever."""
+    found = terminal()
+    found.handle(hello(50), NOW)
+    effects = found.handle(hello(1), NOW + 1)
+
+    assert [50] == [effect.welcome.epoch for effect in effects if isinstance(effect, SendWelcome)]
+    assert 50 == found.epoch
+
+
+def test_an_order_is_repeated_with_the_same_id_and_a_new_counter_until_it_is_answered() -> None:
+    """Level, not edge; no counter is used twice."""
+    found, _ = brought_to(UpgradeState.SCHEDULED)
+    sent = orders(found.handle(Start(), NOW))
+    while len(sent) < 4:
+        sent += orders(found.handle(Tick(), found.deadline()))
+
+    assert [OrderKind.UPGRADE_OFFER] * 4 == [order.kind for order in sent]
+    assert 1 == len({order.id for order in sent})
+    assert sorted({order.counter for order in sent}) == [order.counter for order in sent]
+    assert [] == orders(found.handle(report(What.DECLINED, 1, Code.DECLINED_BY_MERCHANT), NOW + 9))
+
+
+def test_what_is_due_goes_out_at_once_to_a_new_session() -> None:
+    """Whatever was queued for the old one may be gone."""
+    found, _ = brought_to(UpgradeState.PREPARING)
+
+    assert [OrderKind.UPGRADE_PREPARE] == kinds(found.handle(hello(2), NOW + 0.5))
+
+
+def test_nothing_is_sent_to_an_offline_terminal() -> None:
+    """The order waits in the state, not in the broker."""
+    found, _ = brought_to(UpgradeState.PREPARING)
+    found.handle(Heard(Presence(epoch=1, online=False)), NOW + 1)
+    found.handle(Tick(), NOW + 20)
+
+    assert [] == orders(found.handle(Tick(), NOW + 3600))
+    assert not found.holds_place
+
+
+def test_the_counter_follows_the_terminal_when_it_is_ahead() -> None:
+    """After a restore from a backup the terminal has seen higher ones."""
+    found = terminal()
+    found.handle(hello(1, counter=900), NOW)
+
+    assert [901] == [order.counter for order in orders(found.handle(Start(), NOW))]
+
+
+def test_a_report_is_stored_before_its_receipt_and_only_once() -> None:
+    """Repeats get their receipt again and leave no second entry."""
+    found, _ = brought_to(UpgradeState.OFFERED)
+    first = found.handle(report(What.ACCEPTED, 1), NOW)
+    again = found.handle(report(What.ACCEPTED, 1), NOW + 1)
+
+    assert ["accepted"] == [effect.what for effect in first if isinstance(effect, Append)]
+    assert [] == [effect for effect in again if isinstance(effect, Append)]
+    for effects in (first, again):
+        assert [(1,)] == [effect.receipt.seqs for effect in effects if isinstance(effect, SendReceipt)]
+
+
+def test_reports_about_upgrades_unknown_here_are_kept_up_to_a_limit() -> None:
+    """Nothing that a terminal reports is lost, and none can fill the store."""
+    found = terminal()
+    found.handle(hello(), NOW)
+    kept = 0
+    for seq in range(1, STRAY_REPORTS_MAX + 50):
+        effects = found.handle(report(What.VERIFIED, seq, upgrade="other"), NOW)
+        kept += sum(isinstance(effect, Append) for effect in effects)
+
+    assert STRAY_REPORTS_MAX == kept
+
+
+def test_a_terminal_that_speaks_while_it_counts_as_offline_is_asked_for_a_hello() -> None:
+    """Its birth was lost on the way."""
+    found = Terminal("T1", Terms(), upgrade=terminal().upgrade)
+    effects = found.handle(report(What.ACCEPTED, 1), NOW)
+
+    assert [True] == [effect.welcome.hello for effect in effects if isinstance(effect, SendWelcome)]
+
+
+def test_unsure_presence_ends_with_a_hello_or_after_a_minute() -> None:
+    """The gateway was away."""
+    found = terminal()
+    found.handle(hello(), NOW)
+    found.handle(Unsure(), NOW + 1)
+    found.handle(hello(), NOW + 2)
+    found.handle(Tick(), NOW + 1000)
+    assert found.online
+
+    found.handle(Unsure(), NOW + 2000)
+    found.handle(Tick(), NOW + 2000 + UNSURE_S)
+    assert not found.online
+
+
+def test_a_transfer_opens_with_its_order_and_is_named_by_its_counter() -> None:
+    """The id stays when the order is repeated."""
+    found, _ = brought_to(UpgradeState.PREPARING)
+    effects = found.handle(report(What.READY, 2), NOW)
+    (order,) = orders(effects)
+    (again,) = orders(found.handle(hello(2), NOW + 1))
+
+    assert order.counter == order.args["x"] == again.args["x"]
+    assert any(isinstance(effect, OpenTransfer) for effect in effects)
+    assert again.counter > order.counter
+
+
+def test_acks_leave_nothing_to_store_but_progress_now_and_then() -> None:
+    """They come by the thousand."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    assert found.transfer is not None
+    saved = []
+    for second in range(20):
+        saved += found.handle(_ack(found.transfer.id, seq=second, cum=second), NOW + 100 + second)
+
+    assert all(isinstance(effect, SaveUpgrade) for effect in saved)
+    assert 4 == len(saved)
+
+
+def test_a_restarted_gateway_resumes_from_the_first_ack() -> None:
+    """What the terminal holds is not sent again."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    assert found.upgrade is not None
+    row = found.upgrade.save(0)
+    again = Terminal("T1", Terms(), epoch=1, online=True, counter=found.counter)
+    again.upgrade = found.upgrade.restore(
+        row.upgrade, "T1", PLAN, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot
+    )
+    again.handle(Unsure(), NOW + 5)
+    assert again.transfer is not None
+    again.handle(_ack(again.transfer.id, cum=128), NOW + 6)
+    piece = again.transfer.next_chunk(NOW + 6)
+
+    assert piece is not None
+    assert 128 == piece.block
+
+
+def test_an_ended_upgrade_that_the_terminal_still_holds_is_cancelled_there() -> None:
+    """Also when it ended while the terminal was away."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    sent = kinds(found.handle(End(Code.CANCELLED_BY_OPERATOR, "operator"), NOW + 1))
+    assert [OrderKind.UPGRADE_CANCEL] == sent
+
+    found.handle(report(What.CANCELLED, 9, Code.CANCELLED_BY_OPERATOR), NOW + 2)
+    assert [] == kinds(found.handle(Tick(), NOW + 500))
+    held = OpenUpgrade(id="u1", phase=Phase.STAGED, transfer=0, have=((0, 3),), seq=9)
+    assert [OrderKind.UPGRADE_CANCEL] == kinds(found.handle(hello(2, upgrade=held), NOW + 600))
+
+
+def test_orders_wait_while_the_terminal_installs() -> None:
+    """A reboot in between could break it."""
+    found, _ = brought_to(UpgradeState.INSTALLING)
+    asked = Ordered("o1", OrderKind.REBOOT, NOW + 9999)
+    assert OrderKind.REBOOT not in kinds(found.handle(asked, NOW))
+
+    for seq, what in ((4, What.BOOTED), (5, What.VERIFIED)):
+        effects = found.handle(report(what, seq, version="2.0.0"), NOW + 1)
+    assert OrderKind.REBOOT in kinds(effects)
+
+
+def test_an_order_ends_with_its_result_and_a_repeated_result_is_receipted_again() -> None:
+    """One stored result, as many receipts as it takes."""
+    found = terminal()
+    found.handle(hello(), NOW)
+    found.handle(Ordered("o1", OrderKind.INSPECT, NOW + 99), NOW)
+    result = Heard(Result(order="o1", status=ResultStatus.DONE, data={"ok": True}))
+    first, again = found.handle(result, NOW + 1), found.handle(result, NOW + 2)
+
+    assert ["done"] == [effect.status for effect in first if isinstance(effect, SaveOrder)]
+    assert [] == [effect for effect in again if isinstance(effect, SaveOrder)]
+    assert 1 == sum(isinstance(effect, SendReceipt) for effect in again)
+    assert not found.orders
+
+
+def test_an_order_without_a_result_expires() -> None:
+    """It says so in its row."""
+    found = terminal()
+    found.handle(Ordered("o1", OrderKind.INSPECT, NOW + 50), NOW)
+    effects = found.handle(Tick(), found.deadline())
+
+    assert ["expired"] == [effect.status for effect in effects if isinstance(effect, SaveOrder)]
+
+
+def test_a_terminal_that_does_not_know_the_upgrade_begins_again() -> None:
+    """Its journal was lost; that costs no attempt."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    assert found.upgrade is not None
+    order = f"u1-{found.upgrade.step}"
+    found.handle(Heard(Result(order=order, status=ResultStatus.REFUSED, code=Code.UPGRADE_UNKNOWN)), NOW + 1)
+
+    assert (UpgradeState.SCHEDULED, 1) == (found.upgrade.state, found.upgrade.attempt)
+    assert found.transfer is None
+
+
+def test_offline_terminals_hold_no_place() -> None:
+    """The cap is for those that are being worked on."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    assert found.holds_place
+
+    found.handle(Heard(Presence(epoch=1, online=False)), NOW)
+    found.handle(Tick(), NOW + 60)
+    assert not found.holds_place
+
+
+def test_fresh_facts_keep_a_terminal_that_is_not_ready_from_being_bothered() -> None:
+    """The reason is in the ledger and the upgrade waits."""
+    found = terminal()
+    found.handle(hello(facts=replace(FACTS, battery_pct=5)), NOW)
+    effects = found.handle(Start(), NOW + 1)
+
+    assert [] == orders(effects)
+    assert [Code.BATTERY_LOW] == [effect.code for effect in effects if isinstance(effect, Append)]
+    assert found.upgrade is not None
+    assert UpgradeState.SCHEDULED is found.upgrade.state
+    assert NOW + 1 + PLAN.recheck_s == found.upgrade.not_before

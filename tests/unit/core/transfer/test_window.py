@@ -1,0 +1,229 @@
+"""The transfer against a receiver that keeps the protocol, over lines that lose, delay and break."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.core.transfer.pacing import FixedWindow
+from gateway.core.transfer.window import PROBE_MAX_S, Piece, Transfer
+from gateway.errors import WireError
+from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT, SEGMENT_BYTES, Ack
+from gateway.wire.ranges import RangeSet
+
+KIB = 1024
+
+
+class Receiver:
+    """Holds blocks, verifies whole segments, and describes what it holds in acks."""
+
+    def __init__(self, blocks: int, epoch: int = 1) -> None:
+        self.blocks = blocks
+        self.held = RangeSet()
+        self.verified = RangeSet()
+        self.epoch = epoch
+        self.seq = 0
+        self.number = 0
+        self.echo_ms = 0
+        self.verified_again = 0
+
+    def take(self, piece: Piece, now: float) -> None:
+        """A chunk arrives."""
+        stop = piece.block + -(-piece.length_bytes // BLOCK_BYTES)
+        self.number = piece.number
+        self.echo_ms = int(now * 1000)
+        if self.verified.covers(piece.block, stop):
+            self.verified_again += 1
+        self.held.add(piece.block, stop)
+        first = piece.block // BLOCKS_PER_SEGMENT * BLOCKS_PER_SEGMENT
+        last = min(first + BLOCKS_PER_SEGMENT, self.blocks)
+        if self.held.covers(first, last):
+            self.verified.add(first, last)
+
+    def reconnect(self, *, power_lost: bool) -> None:
+        """A new bulk connection; a power cut keeps verified segments alone."""
+        self.epoch += 1
+        self.seq = self.number = 0
+        if power_lost:
+            self.held = RangeSet(self.verified)
+
+    def ack(self, credit_bytes: int = 256 * KIB) -> Ack:
+        """What it holds now."""
+        self.seq += 1
+        first = self.held.first
+        cum = first[1] if first is not None and first[0] == 0 else 0
+        ranges = [pair for pair in self.held if pair[0] > cum or (pair[0] > 0 and cum == 0)]
+        return Ack(
+            transfer=1,
+            epoch=self.epoch,
+            seq=self.seq,
+            number=self.number,
+            cum=cum,
+            ranges=tuple(ranges[:16]),
+            credit_bytes=credit_bytes,
+            delay_ms=0,
+            echo_ms=self.echo_ms,
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is held and verified."""
+        return self.verified.covers(0, self.blocks)
+
+
+def _transfer(size_bytes: int, *, window_bytes: int = 64 * KIB, have: RangeSet | None = None) -> Transfer:
+    return Transfer(
+        1, size_bytes, FixedWindow(window_bytes), have_segments=have or RangeSet(), first_number=1000, first_chunk_blocks=16
+    )
+
+
+def _drain(transfer: Transfer, now: float) -> list[Piece]:
+    pieces = []
+    while (piece := transfer.next_chunk(now)) is not None:
+        pieces.append(piece)
+    return pieces
+
+
+def test_nothing_is_sent_before_the_first_ack() -> None:
+    """The first ack of a connection says where to resume."""
+    assert _transfer(SEGMENT_BYTES).next_chunk(0.0) is None
+
+
+def test_in_flight_never_exceeds_window_or_credit() -> None:
+    """The smaller of both counts."""
+    for window, credit, expected in ((64 * KIB, 256 * KIB, 64 * KIB), (256 * KIB, 32 * KIB, 32 * KIB)):
+        transfer = _transfer(4 * SEGMENT_BYTES, window_bytes=window)
+        transfer.acked(Receiver(transfer.blocks).ack(credit), 1.0)
+        _drain(transfer, 1.0)
+
+        assert expected == transfer.in_flight_bytes
+
+
+def test_a_clean_line_sends_each_byte_once() -> None:
+    """Including a last chunk that is shorter than a block."""
+    size = 3 * SEGMENT_BYTES + 777
+    transfer, receiver, now = _transfer(size), Receiver(-(-size // BLOCK_BYTES)), 1.0
+    while not receiver.complete:
+        now += 0.05
+        transfer.acked(receiver.ack(), now)
+        for piece in _drain(transfer, now):
+            receiver.take(piece, now)
+
+    assert size == transfer.tally.sent_bytes
+    assert 0 == transfer.tally.lost_bytes
+    transfer.acked(receiver.ack(), now)
+    assert size == transfer.held_bytes
+    assert RangeSet([(0, 4)]) == transfer.held_segments
+
+
+def test_a_hole_below_the_last_number_received_is_sent_once_more_and_nothing_else() -> None:
+    """One connection keeps order, so what was sent before and is not held is lost."""
+    transfer, receiver = _transfer(SEGMENT_BYTES), Receiver(BLOCKS_PER_SEGMENT)
+    transfer.acked(receiver.ack(), 1.0)
+    first, second, third, _ = _drain(transfer, 1.0)
+    receiver.take(first, 1.0)
+    receiver.take(third, 1.0)
+    transfer.acked(receiver.ack(), 1.1)
+
+    again = transfer.next_chunk(1.1)
+    assert again is not None
+    assert second.block == again.block
+    later = transfer.next_chunk(1.1)
+    assert later is None or later.block > third.block
+
+
+def test_a_late_stale_ack_changes_nothing() -> None:
+    """Acks carry a sequence of their own."""
+    transfer, receiver = _transfer(2 * SEGMENT_BYTES), Receiver(2 * BLOCKS_PER_SEGMENT)
+    stale = receiver.ack()
+    transfer.acked(receiver.ack(), 1.0)
+    for piece in _drain(transfer, 1.0):
+        receiver.take(piece, 1.0)
+    transfer.acked(receiver.ack(), 1.1)
+    held = transfer.held_bytes
+    transfer.acked(stale, 1.2)
+
+    assert held == transfer.held_bytes
+    assert 1 == transfer.tally.stale_acks
+
+
+def test_a_dropped_segment_is_wanted_again() -> None:
+    """Its hash was wrong, so its blocks vanish from the acks."""
+    transfer, receiver = _transfer(2 * SEGMENT_BYTES, window_bytes=512 * KIB), Receiver(2 * BLOCKS_PER_SEGMENT)
+    transfer.acked(receiver.ack(512 * KIB), 1.0)
+    for piece in _drain(transfer, 1.0):
+        receiver.take(piece, 1.0)
+    receiver.held.remove(0, BLOCKS_PER_SEGMENT)
+    transfer.acked(receiver.ack(), 1.1)
+    again = _drain(transfer, 1.1)
+
+    assert 0 == again[0].block
+    assert all(piece.block < BLOCKS_PER_SEGMENT for piece in again)
+
+
+def test_silence_sends_one_probe_and_doubles_the_wait() -> None:
+    """A missing ack mostly means that it is still queued."""
+    transfer, receiver = _transfer(SEGMENT_BYTES, window_bytes=16 * KIB), Receiver(BLOCKS_PER_SEGMENT)
+    transfer.acked(receiver.ack(), 0.0)
+    _drain(transfer, 0.0)
+    times, now = [], 0.0
+    while len(times) < 8:
+        now = transfer.wake_at
+        assert len(_drain(transfer, now)) == 1
+        times.append(now)
+    waits = [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+
+    assert [6.0, 12.0, 24.0, 48.0, PROBE_MAX_S, PROBE_MAX_S, PROBE_MAX_S] == waits
+
+
+def test_a_brake_stops_and_a_release_resumes() -> None:
+    """Credit 0 while a payment runs."""
+    transfer, receiver = _transfer(SEGMENT_BYTES), Receiver(BLOCKS_PER_SEGMENT)
+    transfer.acked(receiver.ack(0), 1.0)
+    assert transfer.braked
+    assert transfer.next_chunk(99.0) is None
+
+    transfer.acked(receiver.ack(), 1.1)
+    assert transfer.next_chunk(1.1) is not None
+
+
+@pytest.mark.parametrize("ack", [{"cum": 999}, {"cum": 0, "ranges": ((5, 999),)}, {"cum": 7, "ranges": ((3, 9),)}])
+def test_an_ack_beyond_the_package_is_refused_and_changes_nothing(ack: dict[str, object]) -> None:
+    """A terminal cannot claim what does not exist."""
+    transfer = _transfer(SEGMENT_BYTES)
+    base = {"transfer": 1, "epoch": 1, "seq": 1, "number": 0, "cum": 0, "ranges": (), "credit_bytes": 9999}
+    with pytest.raises(WireError, match="claims blocks"):
+        transfer.acked(Ack(**{**base, "delay_ms": 0, "echo_ms": 0, **ack}), 1.0)  # type: ignore[arg-type]  # built from rows
+    assert 0 == transfer.held_bytes
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    size=st.integers(1, 3 * SEGMENT_BYTES),
+    fates=st.lists(st.sampled_from(["take", "take", "take", "lose", "lose_ack", "reconnect", "power"]), max_size=120),
+    window=st.sampled_from([1 * KIB, 16 * KIB, 64 * KIB, 256 * KIB]),
+)
+def test_every_finite_run_of_faults_ends_complete_without_resending_verified_segments(
+    size: int, fates: list[str], window: int
+) -> None:
+    """Lost chunks, lost acks, reconnects and power cuts: all ends held, and a verified block comes again only as a probe."""
+    transfer, receiver = _transfer(size, window_bytes=window), Receiver(-(-size // BLOCK_BYTES))
+    fate, now = iter(fates), 1.0
+    for _ in range(3000):
+        if receiver.complete:
+            break
+        what = next(fate, "take")
+        if what in {"reconnect", "power"}:
+            receiver.reconnect(power_lost=what == "power")
+        if what != "lose_ack":
+            transfer.acked(receiver.ack(), now)
+        piece = transfer.next_chunk(now)
+        if piece is None:
+            now += 0.5
+        elif what != "lose":
+            receiver.take(piece, now)
+        now += 0.01
+
+    assert receiver.complete
+    assert receiver.verified_again <= transfer.tally.probes
