@@ -1,6 +1,6 @@
 """Signed orders: signing at the gateway, opening at the terminal, and the gate that lets each order through at most once.
 
-The steps of a terminal, in sequence (docs/protocol.md 7): signature, form, terminal id (``open_order``); known id, counter,
+The steps of a terminal, in sequence (docs/protocol.md 5.2): signature, form, terminal id (``open_order``); known id, counter,
 shard epoch, time (``OrderGate.admit``). The first that fails names the refusal. The gate does no I/O: the terminal journals
 what it holds before it carries an order out, and gives it back after a power cut.
 """

@@ -1,4 +1,4 @@
-"""Every message of protocol ``tg1`` as a frozen dataclass; ``codec`` turns them into bytes and back (docs/protocol.md 4, 5).
+"""Every message of protocol ``tg1`` as a frozen dataclass; ``codec`` turns them into bytes and back (docs/protocol.md 4).
 
 Times on the air are integers: ``*_ms`` of Unix time, except chunk and ack stamps, which are milliseconds of the sender's
 monotonic clock and mean something only in differences. Blocks are 1 KiB pieces of a package, counted from 0; a chunk starts

@@ -64,14 +64,10 @@ class RangeSet:
     def gaps(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """The ranges of ``start..stop-1`` that are not in, ascending."""
         at = start
-        for begin, end in self:
-            if end <= at:
-                continue
-            if begin >= stop:
-                break
-            if begin > at:
-                yield at, begin
-            at = end
+        for index in range(bisect_right(self._stops, start), bisect_left(self._starts, stop)):
+            if self._starts[index] > at:
+                yield at, self._starts[index]
+            at = self._stops[index]
         if at < stop:
             yield at, stop
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from gateway.errors import WireError
@@ -49,9 +50,10 @@ def down(terminal: str, kind: str, *, bulk: bool = False) -> str:
 
 def down_filter(terminal: str, *, bulk: bool = False) -> str:
     """What a terminal subscribes to on one of its connections."""
-    return f"{VERSION}/dn/{terminal}{BULK_SUFFIX if bulk else ''}/#"
+    return f"{VERSION}/dn/{terminal}{BULK_SUFFIX if bulk else ''}/+"
 
 
+@lru_cache(maxsize=16_384)  # the same few topics come in over and over; what cannot be parsed is not kept
 def parse_up(topic: str) -> Address:
     """Read an uplink topic.
 
