@@ -118,7 +118,6 @@ class Transaction:
 
     async def fetch(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.Row[Any]]:
         """Run a statement that returns rows, and return all of them: a page, never a table."""
-
         connection = self._connection()
 
         def work() -> Sequence[sa.Row[Any]]:
@@ -129,7 +128,6 @@ class Transaction:
 
     async def execute(self, statement: sa.Executable, parameters: Parameters | None = None) -> int:
         """Run a statement that changes rows, once per item of a list of ``parameters``; how many rows it changed."""
-
         connection = self._connection()
 
         def work() -> int:

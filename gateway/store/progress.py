@@ -59,21 +59,21 @@ class Timeline:
 async def counts(db: Source, campaign: str) -> dict[tuple[int, UpgradeState], int]:
     """How many upgrades there are by (wave, state); pairs without any are left out."""
     pair = (upgrades.c.wave, upgrades.c.state)
-    statement = sa.select(*pair, sa.func.count()).where(upgrades.c.campaign == campaign).group_by(*pair)
+    statement = sa.select(*pair, sa.func.count().label("number")).where(upgrades.c.campaign == campaign).group_by(*pair)
     async with reading(db) as tx:
-        return {(row[0], UpgradeState(row[1])): row[2] for row in await tx.fetch(statement)}
+        return {(row.wave, UpgradeState(row.state)): row.number for row in await tx.fetch(statement)}
 
 
 async def codes(db: Source, campaign: str) -> dict[tuple[UpgradeState, str], int]:
     """How many upgrades there are by (state, code) among those that carry a code other than ``ok``."""
     pair = (upgrades.c.state, upgrades.c.code)
     statement = (
-        sa.select(*pair, sa.func.count())
+        sa.select(*pair, sa.func.count().label("number"))
         .where(upgrades.c.campaign == campaign, upgrades.c.code.not_in(("", "ok")))
         .group_by(*pair)
     )
     async with reading(db) as tx:
-        return {(UpgradeState(row[0]), row[1]): row[2] for row in await tx.fetch(statement)}
+        return {(UpgradeState(row.state), row.code): row.number for row in await tx.fetch(statement)}
 
 
 async def occupied(db: Source, campaign: str) -> int:
@@ -114,7 +114,7 @@ async def scheduled(
 async def startable(db: Source, campaign: str, due_before_us: int) -> dict[int, int]:
     """How many upgrades of each wave ``scheduled`` would find: due, and their terminal online."""
     statement = (
-        sa.select(upgrades.c.wave, sa.func.count())
+        sa.select(upgrades.c.wave, sa.func.count().label("number"))
         .select_from(upgrades.join(terminals, terminals.c.id == upgrades.c.terminal))
         .where(
             upgrades.c.campaign == campaign,
@@ -125,7 +125,7 @@ async def startable(db: Source, campaign: str, due_before_us: int) -> dict[int, 
         .group_by(upgrades.c.wave)
     )
     async with reading(db) as tx:
-        return {row[0]: row[1] for row in await tx.fetch(statement)}
+        return {row.wave: row.number for row in await tx.fetch(statement)}
 
 
 async def open_elsewhere(db: Source, campaign: str, terminal_ids: Sequence[str]) -> Sequence[Elsewhere]:

@@ -86,7 +86,7 @@ terminal_labels = sa.Table(
     sa.Index("terminal_labels_by_value", "key", "value", "terminal"),
 )
 
-#: Who spoke to the gateway without being registered; bounded, see ``strangers``.
+#: Who spoke to the gateway without being registered; bounded, see ``terminals.note_unknown``.
 unknown_terminals = sa.Table(
     "unknown_terminals",
     metadata,
@@ -154,7 +154,7 @@ upgrades = sa.Table(
     sa.Column("snapshot", sa.LargeBinary, nullable=False, server_default=sa.text("x''")),
     sa.UniqueConstraint("campaign", "terminal", name="upgrades_once"),
     _one_of("state", tuple(state.value for state in UpgradeState)),
-    sa.Index("upgrades_by_state", "campaign", "wave", "state", "terminal"),
+    sa.Index("upgrades_by_state", "campaign", "state", "wave", "terminal"),
     sa.Index("upgrades_by_terminal", "terminal"),
     sa.Index("upgrades_all_states", "state", "id"),
 )

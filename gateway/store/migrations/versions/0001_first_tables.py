@@ -182,7 +182,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("campaign", "terminal", name="upgrades_once"),
     )
     op.create_index("upgrades_all_states", "upgrades", ["state", "id"], unique=False)
-    op.create_index("upgrades_by_state", "upgrades", ["campaign", "wave", "state", "terminal"], unique=False)
+    op.create_index("upgrades_by_state", "upgrades", ["campaign", "state", "wave", "terminal"], unique=False)
     op.create_index("upgrades_by_terminal", "upgrades", ["terminal"], unique=False)
     for verb in ("update", "delete"):
         op.execute(

@@ -1,0 +1,95 @@
+"""The record of everything that happened, in the order in which it was committed; read here, never changed.
+
+``Writer`` appends what the core decides; ``services`` append what a person did, inside the same transaction that does it. The
+database itself refuses to change or delete an entry. ``seq`` rises with every commit, so it is a reader's place in the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.core.effects import Append
+from gateway.store import jsontext
+from gateway.store.database import Source, reading, writing
+from gateway.store.schema import ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the ledger."""
+
+    seq: int
+    at_us: int
+    terminal: str
+    campaign: str
+    upgrade: str
+    actor: str
+    what: str
+    from_state: str
+    to_state: str
+    code: str
+    evidence: Mapping[str, Any]
+    """Numbers, texts and ``hex:…`` for bytes; with the key ``_cut`` when it was too long to be kept whole."""
+
+
+async def append(db: Source, entries: Sequence[Append]) -> None:
+    """Append ``entries`` in their order, in the caller's transaction when it has one open."""
+    if not entries:
+        return
+    rows = [
+        {
+            "at_us": entry.at_us,
+            "terminal": entry.terminal,
+            "campaign": entry.campaign,
+            "upgrade": entry.upgrade,
+            "actor": entry.actor,
+            "what": entry.what,
+            "from_state": entry.from_state,
+            "to_state": entry.to_state,
+            "code": entry.code,
+            "evidence": jsontext.dump_evidence(entry.evidence),
+        }
+        for entry in entries
+    ]
+    async with writing(db) as tx:
+        await tx.execute(sa.insert(ledger), rows)
+
+
+async def tail(db: Source, *, after_seq: int, limit: int = 500, campaign: str = "", terminal: str = "") -> Sequence[Entry]:
+    """The next ``limit`` entries after ``after_seq``, oldest first, of one campaign or terminal when named."""
+    statement = sa.select(ledger).where(ledger.c.seq > after_seq)
+    if campaign:
+        statement = statement.where(ledger.c.campaign == campaign)
+    if terminal:
+        statement = statement.where(ledger.c.terminal == terminal)
+    return await _entries(db, statement.order_by(ledger.c.seq).limit(limit))
+
+
+async def of_upgrade(db: Source, upgrade: str, *, after_seq: int = 0, limit: int = 500) -> Sequence[Entry]:
+    """The history of one upgrade, oldest first."""
+    statement = sa.select(ledger).where(ledger.c.upgrade == upgrade, ledger.c.seq > after_seq)
+    return await _entries(db, statement.order_by(ledger.c.seq).limit(limit))
+
+
+async def of_terminal(db: Source, terminal: str, *, before_seq: int | None = None, limit: int = 50) -> Sequence[Entry]:
+    """The history of one terminal, newest first; ``before_seq`` is the number that the page before ended with."""
+    statement = sa.select(ledger).where(ledger.c.terminal == terminal)
+    if before_seq is not None:
+        statement = statement.where(ledger.c.seq < before_seq)
+    return await _entries(db, statement.order_by(ledger.c.seq.desc()).limit(limit))
+
+
+async def last_seq(db: Source) -> int:
+    """The number of the newest entry, 0 when there is none: where a stream that wants no history begins."""
+    async with reading(db) as tx:
+        return int((await tx.fetch(sa.select(sa.func.coalesce(sa.func.max(ledger.c.seq), 0))))[0][0])
+
+
+async def _entries(db: Source, statement: sa.Select[Any]) -> Sequence[Entry]:
+    async with reading(db) as tx:
+        rows = await tx.fetch(statement)
+    return [Entry(**{**row._asdict(), "evidence": jsontext.load(row.evidence)}) for row in rows]
