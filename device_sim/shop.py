@@ -1,0 +1,142 @@
+"""The shop round the terminal: trading hours, card payments, the unsettled batch, and a merchant who answers questions.
+
+Belongs to the world and survives reboots; a payment that power or a reboot cuts off has failed. The firmware reads
+``in_transaction`` and ``unsettled`` and never interrupts a payment. Pure: chance is the ``Random`` that it was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from device_sim.options import Merchant, Span
+from device_sim.options import Shop as ShopOptions
+
+DAY_MIN = 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the merchant said: ``accept``, ``postpone`` (for ``postpone_s``) or ``decline``."""
+
+    word: str
+    postpone_s: float = 0.0
+
+
+class Shop:
+    """Payments while the shop is open and the terminal is at its service."""
+
+    __slots__ = (
+        "_ends_at",
+        "_next_at",
+        "_options",
+        "_rng",
+        "_speed",
+        "_unix_base_ms",
+        "failed_count",
+        "in_service",
+        "ok_count",
+        "unsettled_count",
+    )
+
+    def __init__(self, options: ShopOptions, speed: float, unix_base_ms: float, rng: Random) -> None:
+        self._options = options
+        self._speed = speed
+        self._unix_base_ms = unix_base_ms
+        self._rng = rng
+        self._next_at: float | None = None
+        self._ends_at: float | None = None
+        self.in_service = False
+        self.ok_count = 0
+        self.failed_count = 0
+        self.unsettled_count = options.unsettled_count
+
+    @property
+    def in_transaction(self) -> bool:
+        """A card is being read or the issuer is being asked."""
+        return self._ends_at is not None
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next payment begins or the current one ends."""
+        return self._ends_at if self._ends_at is not None else self._next_at
+
+    def serve(self, now: float) -> None:
+        """The terminal can take payments from now on."""
+        self.in_service = True
+        self._plan(now)
+
+    def stop(self) -> None:
+        """It cannot: it installs, reboots or has no power. A payment under way has failed."""
+        self.in_service = False
+        self._next_at = None
+        if self._ends_at is not None:
+            self._ends_at = None
+            self.failed_count += 1
+
+    def on_time(self, now: float) -> bool:
+        """Begin or end a payment that is due; whether one began or ended."""
+        if self._ends_at is not None and now >= self._ends_at:
+            self._ends_at = None
+            self._pay()
+            self._plan(now)
+            return True
+        if self._ends_at is None and self._next_at is not None and now >= self._next_at:
+            self._next_at = None
+            self._ends_at = now + self._rng.uniform(*self._options.payment_s) / self._speed
+            return True
+        return False
+
+    def settle(self) -> None:
+        """The batch is with the acquirer."""
+        self.unsettled_count = 0
+
+    def opens_in_s(self, now: float) -> float:
+        """Seconds until the shop opens; 0 while it is open."""
+        local_min = (self._unix_base_ms / 60_000 + now / 60 + self._options.utc_offset_min) % DAY_MIN
+        if self._options.open_min <= local_min < self._options.close_min:
+            return 0.0
+        return ((self._options.open_min - local_min) % DAY_MIN) * 60
+
+    def _plan(self, now: float) -> None:
+        every_s = self._options.payment_every_s
+        if not self.in_service or every_s <= 0 or self._ends_at is not None:
+            return
+        self._next_at = now + self.opens_in_s(now) + self._rng.expovariate(1 / every_s) / self._speed
+
+    def _pay(self) -> None:
+        if self._rng.random() < self._options.declined_p:
+            self.failed_count += 1
+        else:
+            self.ok_count += 1
+            self.unsettled_count += 1
+
+
+class MerchantDesk:
+    """Answers the terminal's questions in the order that the scenario gives."""
+
+    __slots__ = ("_asked", "_delay_s", "_merchant", "_rng", "_speed")
+
+    def __init__(self, merchant: Merchant, speed: float, rng: Random) -> None:
+        self._merchant = merchant
+        self._delay_s: Span = merchant.delay_s
+        self._speed = speed
+        self._rng = rng
+        self._asked = 0
+
+    def ask(self, opens_in_s: float) -> float | None:
+        """Show the question: seconds until it is answered, or ``None`` when nobody ever will."""
+        if self._word() == "silent":
+            self._asked += 1
+            return None
+        return opens_in_s + self._rng.uniform(*self._delay_s) / self._speed
+
+    def answer(self) -> Answer:
+        """What the merchant says to the question that was asked last."""
+        word, _, seconds = self._word().partition(":")
+        self._asked += 1
+        return Answer(word, float(seconds or 0) / self._speed)
+
+    def _word(self) -> str:
+        answers = self._merchant.answers
+        return answers[min(self._asked, len(answers) - 1)]
