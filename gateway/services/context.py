@@ -6,11 +6,12 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from gateway.errors import RequestError
+from gateway.services.measured import MeasuredCache
 from gateway.store.database import Database
 from gateway.store.doorbell import Doorbell
 from gateway.trust.keys import KeyRing
@@ -38,6 +39,8 @@ class Services:
     package_max_bytes: int = PACKAGE_MAX_BYTES
     now_us: Callable[[], int] = _system_now_us
     """Unix time in microseconds."""
+    measured: MeasuredCache = field(default_factory=MeasuredCache)
+    """What running campaigns measured, kept for a few seconds."""
 
 
 def new_id(prefix: str, now_us: int) -> str:

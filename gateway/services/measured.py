@@ -1,0 +1,98 @@
+"""What a campaign has measured of itself, kept for a few seconds, so that a dozen people may watch it for the price of one.
+
+Reading it costs thousands of rows; an estimate does not change within seconds. The cache is bounded, and forgetting is
+harmless.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.core.estimate import Goodput, Range, measured_ranges
+from gateway.services import durations
+from gateway.services.durations import Spread
+from gateway.store import progress, terminals
+from gateway.store.campaigns import CampaignRow
+from gateway.store.database import Source
+from gateway.store.progress import Timeline
+from gateway.store.terminals import TerminalRow
+
+FRESH_US: Final = 5_000_000
+CAMPAIGNS_MAX: Final = 64
+TIMELINES_MAX: Final = 1000  # upgrades looked at; more would tell little more
+_PAGE: Final = 500
+_FACTS_COUNT: Final = 200  # terminals whose link and model are looked at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Durations, transfers and facts of (a sample of) one campaign's upgrades."""
+
+    at_us: int
+    durations_s: Mapping[str, Sequence[float]]
+    """Finished phases, by phase."""
+    transfers_s: Sequence[float]
+    rat: str
+    """The radio technology that all of the sample have; empty when they differ."""
+    model: str
+    """The same for the model."""
+
+    def ranges(self) -> Mapping[str, Range]:
+        """Measured ranges, where there are enough samples."""
+        return measured_ranges(self.durations_s)
+
+    def spreads(self) -> Mapping[str, Spread]:
+        """What was measured, by phase, however few."""
+        return {phase: durations.spread_of(samples) for phase, samples in self.durations_s.items() if samples}
+
+    def goodput(self, size_bytes: int) -> Goodput | None:
+        """The rate at which this campaign's transfers went."""
+        return Goodput.of([size_bytes / seconds for seconds in self.transfers_s])
+
+
+@dataclass(slots=True)
+class MeasuredCache:
+    """See the module."""
+
+    _kept: OrderedDict[str, Measured] = field(default_factory=OrderedDict)
+
+    async def of(self, db: Source, row: CampaignRow, now_us: int) -> Measured:
+        """What ``row``'s campaign has measured, at most ``FRESH_US`` old."""
+        found = self._kept.get(row.id)
+        if found is None or not 0 <= now_us - found.at_us < FRESH_US:
+            found = self._kept[row.id] = await _measure(db, row, now_us)
+            while len(self._kept) > CAMPAIGNS_MAX:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(row.id)
+        return found
+
+
+def shared(rows: Sequence[TerminalRow]) -> tuple[str, str]:
+    """Radio technology and model that all of ``rows`` have; each empty when they differ or nothing is known."""
+    rats = {row.facts.rat for row in rows if row.facts is not None}
+    models = {row.model for row in rows}
+    return (rats.pop() if len(rats) == 1 else "", models.pop() if len(models) == 1 else "")
+
+
+async def _measure(db: Source, row: CampaignRow, now_us: int) -> Measured:
+    found: list[Timeline] = []
+    after = ""
+    while len(found) < TIMELINES_MAX:
+        page = await progress.timelines(db, row.id, after=after, limit=_PAGE)
+        found += page
+        if len(page) < _PAGE:
+            break
+        after = page[-1].terminal
+    sample = await terminals.load(db, [timeline.terminal for timeline in found[:_FACTS_COUNT]])
+    rat, model = shared(list(sample.values()))
+    ways = [timeline.steps for timeline in found]
+    return Measured(
+        at_us=now_us,
+        durations_s=durations.samples(ways, now_us, from_us=row.started_us or row.created_us),
+        transfers_s=durations.transfer_times(ways),
+        rat=rat,
+        model=model,
+    )
