@@ -56,7 +56,7 @@ def encode(manifest: Manifest) -> bytes:
         TrustError: ``manifest_invalid`` when the manifest breaks its own rules.
     """
     try:
-        return write_table(_TABLE, manifest)
+        return write_table(TABLE, manifest)
     except WireError as exc:
         raise TrustError(f"manifest: {exc.message}", code=Code.MANIFEST_INVALID) from exc
 
@@ -64,7 +64,7 @@ def encode(manifest: Manifest) -> bytes:
 def decode(body: bytes) -> Manifest:
     """The manifest that was signed; raises only ``TrustError`` (``manifest_invalid``). Check the signature first."""
     try:
-        return read_table(_TABLE, body)
+        return read_table(TABLE, body)
     except WireError as exc:
         raise TrustError(f"manifest: {exc.message}", code=Code.MANIFEST_INVALID) from exc
 
@@ -151,7 +151,7 @@ def _agrees(manifest: Manifest) -> str | None:
     return None
 
 
-_TABLE: Final = Table(
+TABLE: Final = Table(
     Manifest,
     Field("co", "component", word(Component)),
     Field("v", "version", _version),
