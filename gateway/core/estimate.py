@@ -30,6 +30,8 @@ Basis = Literal["usual", "measured", "computed"]
 MEASURED_MIN: Final = 5  # samples before measured durations replace the usual ones
 REACHED_SHARE: Final = 0.95  # of the reachable terminals; an estimate for the last one would be a guess about one shop
 _QUANTILES: Final = (0.1, 0.9)
+_LONGEST_S: Final = 1e9  # samples beyond this (30 years), or rates outside the next, are broken clocks, not measurements
+_RATES_BYTES_PER_S: Final = (1.0, 1e12)
 
 
 class Phase(StrEnum):
@@ -98,9 +100,10 @@ class Goodput:
     def of(cls, samples: Iterable[float]) -> Goodput | None:
         """The 10 % and 90 % quantiles of ``samples`` (bytes per second), spread by 1 + 1/n because few samples know little.
 
-        ``None`` when no sample is a positive finite number.
+        ``None`` when no sample is a rate that a link can have.
         """
-        usable = sorted(sample for sample in samples if 0.0 < sample < math.inf)
+        slowest, fastest = _RATES_BYTES_PER_S
+        usable = sorted(sample for sample in samples if slowest <= sample <= fastest)
         if not usable:
             return None
 
@@ -180,13 +183,10 @@ def estimate_upgrade(  # noqa: PLR0913 - all that moves the estimate, each by it
 
 
 def measured_ranges(durations_s: Mapping[str, Sequence[float]]) -> dict[str, Range]:
-    """The phases of which at least ``MEASURED_MIN`` durations are known in this campaign, each as its 10 % to 90 % quantiles.
-
-    The ends are moved apart by 1 + 1/n, as few samples know little.
-    """
+    """Phases with ``MEASURED_MIN`` samples or more, as 10 % to 90 % quantiles spread by 1 + 1/n (``durations.by_phase``)."""
     ranges: dict[str, Range] = {}
     for phase, samples in durations_s.items():
-        usable = sorted(sample for sample in samples if 0.0 <= sample < math.inf)
+        usable = sorted(sample for sample in samples if 0.0 <= sample <= _LONGEST_S)
         if len(usable) >= MEASURED_MIN:
             spread = 1.0 + 1.0 / len(usable)
             low_s, high_s = (_quantile(usable, share) for share in _QUANTILES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.estimate import (
@@ -122,6 +122,7 @@ def test_a_campaigns_range_is_honest_and_more_places_never_make_it_longer(
     assert many.remaining.high_s <= few.remaining.high_s
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(1, 50), st.data())
 def test_no_schedule_of_a_fresh_campaign_falls_outside_its_range(fleet: int, places: int, data: st.DataObject) -> None:
     """Play it: each upgrade takes its place for some time within its range, and the freed place goes to the next."""

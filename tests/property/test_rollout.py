@@ -108,7 +108,7 @@ def test_a_campaign_never_waits_for_nothing(rollout: Rollout, counts: list[WaveC
         assert not stuck or away or sum(wave.holding for wave in counts) >= rollout.max_active
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(rollout=rollouts(), others=st.integers(0, 25), chance=st.randoms(use_true_random=False), resumes=st.booleans())
 def test_every_campaign_comes_to_an_end_whatever_its_terminals_do(
     *, rollout: Rollout, others: int, chance: Random, resumes: bool

@@ -96,7 +96,7 @@ def test_one_sample_alone_is_doubted_by_half() -> None:
 
 def test_without_a_usable_sample_there_is_no_goodput() -> None:
     assert Goodput.of([]) is None
-    assert Goodput.of([0.0, -5.0, float("nan"), float("inf")]) is None
+    assert Goodput.of([0.0, -5.0, 1e-300, 1e300, float("nan"), float("inf")]) is None
 
 
 def test_an_unknown_radio_technology_may_be_any() -> None:
@@ -203,7 +203,7 @@ def test_durations_count_from_five_samples_on() -> None:
 
 
 def test_samples_that_are_no_durations_do_not_count() -> None:
-    assert measured_ranges({"prepare": [10.0] * 4 + [-1.0, float("nan"), float("inf")]}) == {}
+    assert measured_ranges({"prepare": [10.0] * 4 + [-1.0, 1e300, float("nan"), float("inf")]}) == {}
 
 
 def test_measured_durations_replace_the_usual_ones() -> None:
