@@ -183,7 +183,7 @@ def estimate_upgrade(  # noqa: PLR0913 - all that moves the estimate, each by it
 
 
 def measured_ranges(durations_s: Mapping[str, Sequence[float]]) -> dict[str, Range]:
-    """Phases with ``MEASURED_MIN`` samples or more, as 10 % to 90 % quantiles spread by 1 + 1/n (``durations.by_phase``)."""
+    """Phases with ``MEASURED_MIN`` samples or more, as their 10 % to 90 % quantiles spread by 1 + 1/n."""
     ranges: dict[str, Range] = {}
     for phase, samples in durations_s.items():
         usable = sorted(sample for sample in samples if 0.0 <= sample <= _LONGEST_S)
