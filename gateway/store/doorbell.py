@@ -1,13 +1,15 @@
 """Tells waiting tasks of this process that something may have changed; it saves latency and is never relied upon.
 
-Services ring after their transaction, engine and API wait with a timeout and look at the store either way. A ring between two
-waits is not lost: each topic has a version, and whoever waits says which version it has seen.
+Services ring after their transaction; engine and API wait with a timeout and look at the store either way. A ring between two
+waits of a task is not lost: each topic counts its rings, and each task remembers how many of them it has been told.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from typing import Final
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import anyio
 
@@ -23,28 +25,37 @@ class Doorbell:
     """Topics that can be rung and waited for, within one event loop."""
 
     def __init__(self) -> None:
-        self._versions: defaultdict[str, int] = defaultdict(int)
+        self._rings: defaultdict[str, int] = defaultdict(int)
         self._waiting: dict[str, anyio.Event] = {}
+        self._told: WeakKeyDictionary[asyncio.Task[Any], dict[str, int]] = WeakKeyDictionary()
 
     def version(self, topic: str) -> int:
-        """How often ``topic`` has rung; read it before looking at the store, and wait for what comes after it."""
-        return self._versions[topic]
+        """How often ``topic`` has rung: read it before looking at the store, and wait for what comes after it."""
+        return self._rings[topic]
 
     def ring(self, topic: str) -> None:
-        """Wake all who wait for ``topic``; the next to wait for an older version does not wait."""
-        self._versions[topic] += 1
+        """Wake all who wait for ``topic``, and let those who are about to wait not wait."""
+        self._rings[topic] += 1
         waiting = self._waiting.pop(topic, None)
         if waiting is not None:
             waiting.set()
 
     async def wait(self, topic: str, timeout_s: float, *, seen: int | None = None) -> int:
-        """Wait until ``topic`` has rung after version ``seen`` (by default: after now), or the time is over.
+        """Wait until ``topic`` has rung after version ``seen``, at most ``timeout_s``. Many rings wake once.
+
+        Without ``seen`` it is the version that the calling task was told last; its first wait returns at once when the topic
+        has ever rung, since the task cannot know what it has missed.
 
         Returns:
-            The version now: the ``seen`` of the next wait. Equal to ``seen`` when the time was over.
+            The version now; equal to ``seen`` when the time was over.
         """
-        known = self._versions[topic] if seen is None else seen
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a doorbell is waited for within a task")
+        told = self._told.setdefault(task, {})
+        known = told.get(topic, 0) if seen is None else seen
         with anyio.move_on_after(timeout_s):
-            while self._versions[topic] <= known:
+            while self._rings[topic] <= known:
                 await self._waiting.setdefault(topic, anyio.Event()).wait()
-        return self._versions[topic]
+        told[topic] = self._rings[topic]
+        return told[topic]

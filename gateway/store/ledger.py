@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from gateway.core.effects import Append
 from gateway.store import jsontext
 from gateway.store.database import Source, reading, writing
-from gateway.store.schema import ledger
+from gateway.store.schema import ledger, upgrades
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,8 @@ async def tail(db: Source, *, after_seq: int, limit: int = 500, campaign: str = 
 
 async def of_upgrade(db: Source, upgrade: str, *, after_seq: int = 0, limit: int = 500) -> Sequence[Entry]:
     """The history of one upgrade, oldest first."""
-    statement = sa.select(ledger).where(ledger.c.upgrade == upgrade, ledger.c.seq > after_seq)
+    terminal = sa.select(upgrades.c.terminal).where(upgrades.c.id == upgrade).scalar_subquery()
+    statement = sa.select(ledger).where(ledger.c.terminal == terminal, ledger.c.upgrade == upgrade, ledger.c.seq > after_seq)
     return await _entries(db, statement.order_by(ledger.c.seq).limit(limit))
 
 

@@ -165,8 +165,11 @@ async def timelines(db: Source, campaign: str, *, after: str = "", limit: int = 
         for ids in chunks(list(found)):
             moves = (
                 sa.select(ledger.c.upgrade, ledger.c.to_state, ledger.c.at_us)
-                .where(ledger.c.upgrade.in_(ids), ledger.c.from_state != ledger.c.to_state)
-                .order_by(ledger.c.upgrade, ledger.c.seq)
+                .select_from(
+                    upgrades.join(ledger, sa.and_(ledger.c.terminal == upgrades.c.terminal, ledger.c.upgrade == upgrades.c.id))
+                )
+                .where(upgrades.c.id.in_(ids), ledger.c.from_state != ledger.c.to_state)
+                .order_by(ledger.c.terminal, ledger.c.seq)
             )
             for row in await tx.fetch(moves):
                 steps[row.upgrade].append(Step(state=row.to_state, entered_us=row.at_us))

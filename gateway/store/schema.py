@@ -74,7 +74,6 @@ terminals = sa.Table(
     sa.Index("terminals_by_kernel", "kernel_version", "id"),
     sa.Index("terminals_by_app", "app_version", "id"),
     sa.Index("terminals_by_params", "params_version", "id"),
-    sa.Index("terminals_online", "id", sqlite_where=sa.text("online = 1"), postgresql_where=sa.text("online = 1")),
 )
 
 terminal_labels = sa.Table(
@@ -153,10 +152,9 @@ upgrades = sa.Table(
     _number("have_bytes"),
     sa.Column("snapshot", sa.LargeBinary, nullable=False, server_default=sa.text("x''")),
     sa.UniqueConstraint("campaign", "terminal", name="upgrades_once"),
-    _one_of("state", tuple(state.value for state in UpgradeState)),
+    # No CHECK on the state: SQLite would build the list of words anew for each row written, at 15 microseconds a row.
     sa.Index("upgrades_by_state", "campaign", "state", "wave", "terminal"),
     sa.Index("upgrades_by_terminal", "terminal"),
-    sa.Index("upgrades_all_states", "state", "id"),
 )
 
 #: Orders that are not part of an upgrade.
@@ -183,6 +181,7 @@ orders = sa.Table(
 ledger = sa.Table(
     "ledger",
     metadata,
+    # Nothing is ever deleted, so no number is given twice and a reader's place in the stream stays true.
     sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
     sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Column("terminal", sa.Text, nullable=False),
@@ -194,10 +193,9 @@ ledger = sa.Table(
     sa.Column("to_state", sa.Text, nullable=False),
     sa.Column("code", sa.Text, nullable=False),
     sa.Column("evidence", sa.Text, nullable=False),  # JSON object
+    # The entries of an upgrade are found among those of its terminal: an index less for every entry written.
     sa.Index("ledger_by_terminal", "terminal", "seq"),
     sa.Index("ledger_by_campaign", "campaign", "seq"),
-    sa.Index("ledger_by_upgrade", "upgrade", "seq"),
-    sqlite_autoincrement=True,  # a number is never given twice, so a reader's place in the stream stays true
 )
 
 for _trigger in LEDGER_TRIGGERS.values():

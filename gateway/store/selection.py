@@ -40,18 +40,22 @@ class TerminalFilter:
     """Somewhere in the id, the model or the value of a label, whatever the case."""
 
 
-def conditions(wanted: TerminalFilter) -> list[sa.ColumnElement[bool]]:
-    """The conditions on ``terminals``; ``RequestError`` when a component does not exist."""
+def conditions(wanted: TerminalFilter, *, after: str = "") -> list[sa.ColumnElement[bool]]:
+    """The conditions on ``terminals`` with ids beyond ``after``; ``RequestError`` when a component does not exist."""
     found: list[sa.ColumnElement[bool]] = []
+    # Ranges, so that the index serves them. Ids are ASCII: nothing in them sorts after DEL.
+    if wanted.prefix:
+        found.append(terminals.c.id < wanted.prefix + "\x7f")
+    if wanted.prefix > after:
+        found.append(terminals.c.id >= wanted.prefix)
+    elif after:
+        found.append(terminals.c.id > after)
     if wanted.model:
         found.append(terminals.c.model == wanted.model)
     if wanted.online is not None:
         found.append(terminals.c.online == int(wanted.online))
     found += [_labelled(key, value) for key, value in sorted(wanted.labels.items())]
     found += [_version_column(name) == version for name, version in sorted(wanted.components.items())]
-    if wanted.prefix:
-        # A range, so that the index serves it; ids are ASCII, and nothing in them sorts after DEL.
-        found.append(sa.and_(terminals.c.id >= wanted.prefix, terminals.c.id < wanted.prefix + "\x7f"))
     if wanted.text:
         found.append(_mentions(wanted.text))
     return found

@@ -108,10 +108,7 @@ async def load(db: Source, ids: Sequence[str]) -> dict[str, TerminalRow]:
 async def page(db: Source, *, wanted: TerminalFilter | None = None, after: str = "", limit: int = 50) -> Sequence[TerminalRow]:
     """The next ``limit`` terminals by id that ``wanted`` means, after the id ``after``."""
     statement = (
-        sa.select(*_COLUMNS)
-        .where(terminals.c.id > after, *conditions(wanted or TerminalFilter()))
-        .order_by(terminals.c.id)
-        .limit(limit)
+        sa.select(*_COLUMNS).where(*conditions(wanted or TerminalFilter(), after=after)).order_by(terminals.c.id).limit(limit)
     )
     async with reading(db) as tx:
         return await _with_labels(tx, await tx.fetch(statement))

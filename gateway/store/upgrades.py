@@ -103,7 +103,10 @@ async def page_open(
     """The next ``limit`` open upgrades (or those in ``states``) by id: for the gateway's start, and for endings."""
     statement = sa.select(upgrades).where(upgrades.c.state.in_(sorted(states) or OPEN_STATES), upgrades.c.id > after)
     if campaign:
-        statement = statement.where(upgrades.c.campaign == campaign)
+        # Its ids stand together, so the range alone shall choose the index: the one by state would sort all that is left.
+        statement = statement.where(
+            upgrades.c.id > f"{campaign}-", upgrades.c.id < f"{campaign}-\x7f", upgrades.c.campaign.concat("") == campaign
+        )
     return await _rows(db, statement.order_by(upgrades.c.id).limit(limit))
 
 
@@ -157,7 +160,7 @@ async def _create(tx: Transaction, campaign: str, meant: Sequence[sa.ColumnEleme
 
 
 async def _record_creation(tx: Transaction, campaign: str, at_us: int, actor: str) -> None:
-    recorded = sa.exists().where(ledger.c.upgrade == upgrades.c.id)
+    recorded = sa.exists().where(ledger.c.terminal == upgrades.c.terminal, ledger.c.upgrade == upgrades.c.id)
     created = (
         sa.select(
             sa.literal(at_us),

@@ -27,11 +27,9 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("evidence", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
-        sqlite_autoincrement=True,
     )
     op.create_index("ledger_by_campaign", "ledger", ["campaign", "seq"], unique=False)
     op.create_index("ledger_by_terminal", "ledger", ["terminal", "seq"], unique=False)
-    op.create_index("ledger_by_upgrade", "ledger", ["upgrade", "seq"], unique=False)
     op.create_table(
         "meta",
         sa.Column("key", sa.Text(), nullable=False),
@@ -79,14 +77,6 @@ def upgrade() -> None:
     op.create_index("terminals_by_model", "terminals", ["model", "id"], unique=False)
     op.create_index("terminals_by_os", "terminals", ["os_version", "id"], unique=False)
     op.create_index("terminals_by_params", "terminals", ["params_version", "id"], unique=False)
-    op.create_index(
-        "terminals_online",
-        "terminals",
-        ["id"],
-        unique=False,
-        sqlite_where=sa.text("online = 1"),
-        postgresql_where=sa.text("online = 1"),
-    )
     op.create_table(
         "unknown_terminals",
         sa.Column("id", sa.Text(), nullable=False),
@@ -164,12 +154,6 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(), server_default="", nullable=False),
         sa.Column("have_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("snapshot", sa.LargeBinary(), server_default=sa.text("x''"), nullable=False),
-        sa.CheckConstraint(
-            "state IN ('scheduled', 'offered', 'deferred', 'preparing', 'ready', 'transferring', "
-            "'staged', 'installing', 'verifying', 'soaking', 'succeeded', 'rejected', "
-            "'failed', 'rolling_back', 'rolled_back', 'expired', 'cancelled')",
-            name="state_known",
-        ),
         sa.ForeignKeyConstraint(
             ["campaign"],
             ["campaigns.id"],
@@ -181,7 +165,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("campaign", "terminal", name="upgrades_once"),
     )
-    op.create_index("upgrades_all_states", "upgrades", ["state", "id"], unique=False)
     op.create_index("upgrades_by_state", "upgrades", ["campaign", "state", "wave", "terminal"], unique=False)
     op.create_index("upgrades_by_terminal", "upgrades", ["terminal"], unique=False)
     for verb in ("update", "delete"):
