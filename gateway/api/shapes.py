@@ -1,7 +1,7 @@
 """What all bodies share: how requests are checked, how answers are laid out, how time and pages look on the outside.
 
-Times are RFC 3339 in UTC and end in ``_at``; durations end in ``_s``, sizes in ``_bytes``, shares in ``_ratio`` or ``_pct``. Requests
-refuse unknown fields, so that a misspelt one is never silently ignored; answers may grow new ones.
+Times are RFC 3339 in UTC and end in ``_at``; durations end in ``_s``, sizes in ``_bytes``, shares in ``_ratio`` or
+``_pct``. Requests refuse unknown fields, so that a misspelt one is never silently ignored; answers may grow new ones.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ open and ends all of them when the gateway shuts down.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Final
 
 import anyio
@@ -69,7 +69,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[bytes], streams: EventStreams, *, send_timeout_s: float = SEND_TIMEOUT_S) -> None:
+    def __init__(
+        self, events: AsyncGenerator[bytes, None], streams: EventStreams, *, send_timeout_s: float = SEND_TIMEOUT_S
+    ) -> None:
         streams.claim()
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
@@ -93,13 +95,12 @@ class EventStream(Response):
         start: Message = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         await send(start)
         await send({"type": "http.response.body", "body": b"retry: %d\n\n" % RECONNECT_MS, "more_body": True})
-        async for piece in self._events:
-            sent = False
-            with anyio.move_on_after(self._send_timeout_s):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                sent = True
-            if not sent:
-                return
+        async with aclosing(self._events) as pieces:
+            async for piece in pieces:
+                with anyio.move_on_after(self._send_timeout_s) as scope:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if scope.cancelled_caught:
+                    return
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:

@@ -22,7 +22,7 @@ EXPIRES_MAX_S: Final = 7 * 86_400.0
 OPEN_MAX: Final = 16  # of one terminal; a terminal that has been away must not wake up to a hundred reboots
 
 
-async def create(services: Services, terminal: str, kind: str, *, actor: str, expires_s: float = EXPIRES_DEFAULT_S) -> OrderRow:
+async def create(services: Services, terminal: str, kind: str, *, actor: str, expires_s: float | None = None) -> OrderRow:
     """Order something of one terminal; it goes out as soon as the terminal is online, unless it expires before.
 
     Raises:
@@ -34,6 +34,7 @@ async def create(services: Services, terminal: str, kind: str, *, actor: str, ex
         allowed = ", ".join(one.value for one in ALLOWED)
         text = f"orders of kind {kind[:40]!r} cannot be given here; allowed are {allowed}. Upgrades are ordered by campaigns"
         raise RequestError(text, code="order_kind_unsupported")
+    expires_s = EXPIRES_DEFAULT_S if expires_s is None else expires_s
     if not EXPIRES_MIN_S <= expires_s <= EXPIRES_MAX_S:
         text = f"an order expires after {EXPIRES_MIN_S:g} to {EXPIRES_MAX_S:g} seconds"
         raise RequestError(text, code="expires_invalid")

@@ -1,0 +1,95 @@
+"""Composes the HTTP application: routes, guard, limits and problems around the services that the runtime gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from gateway.api import campaigns, events, health, orders, packages, problems, terminals, upgrades
+from gateway.api.guard import BODY_IDLE_S, Guard
+from gateway.api.health import NotReady, Stats
+from gateway.api.streams import EventStreams
+from gateway.services.context import Services
+from gateway.trust.manifest import MAX_MANIFEST_BYTES
+
+PREFIX: Final = "/api/v1"
+VERSION: Final = "1"
+REQUEST_MAX_BYTES: Final = 4 << 20
+
+_DESCRIPTION: Final = """\
+Upgrades fleets of payment terminals over MQTT, and says how long it takes.
+
+Every request but the health ones carries `Authorization: Bearer <token>`. Every failure is an RFC 9457 problem; look at its
+`code`. Listings are paged: pass `next` back as `cursor`. Times are RFC 3339 in UTC, durations end in `_s`, sizes in `_bytes`.
+"""
+
+
+def create_app(
+    services: Services,
+    *,
+    token: str,
+    not_ready: NotReady,
+    stats: Stats,
+    streams_max: int = 64,
+    request_max_bytes: int = REQUEST_MAX_BYTES,
+    body_idle_s: float = BODY_IDLE_S,
+) -> FastAPI:
+    """The application. ``app.state.streams`` are its event streams, to be closed at shutdown (``HttpServer`` does)."""
+    app = FastAPI(
+        title="Tillgate",
+        version=VERSION,
+        description=_DESCRIPTION,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # the page would load scripts from another host
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=request_max_bytes,
+        generate_unique_id_function=_operation_id,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.services = services
+    app.state.not_ready = not_ready
+    app.state.stats = stats
+    app.state.streams = EventStreams(streams_max)
+
+    problems.install(app)
+    app.add_middleware(Guard, token=token, body_idle_s=body_idle_s)
+    app.include_router(health.open_router)
+    for router in (
+        terminals.router,
+        packages.router,
+        campaigns.router,
+        upgrades.router,
+        orders.router,
+        events.router,
+        health.router,
+    ):
+        app.include_router(router, prefix=PREFIX)
+    app.include_router(
+        packages.upload_router, prefix=PREFIX, max_body_size=services.package_max_bytes + MAX_MANIFEST_BYTES + 64
+    )
+    app.openapi = _described(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Every route names its operation; the function's name would repeat itself across modules."""
+    return route.operation_id or route.name
+
+
+def _described(app: FastAPI) -> Callable[[], dict[str, object]]:
+    """The OpenAPI document with the bearer token that the guard asks for."""
+    original = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = original()
+        document.setdefault("components", {})["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"bearer": []}]
+        for path in ("/healthz", "/readyz"):
+            document["paths"][path]["get"]["security"] = []
+        return document
+
+    return openapi
