@@ -33,15 +33,8 @@ _log = structlog.get_logger(__name__)
 class _Echo:
     """One round of probes: which have not come back yet."""
 
-    nonce: bytes
     missing: set[str]
     complete: anyio.Event
-
-    def heard(self, topic: str, payload: bytes) -> None:
-        if payload == self.nonce:
-            self.missing.discard(topic)
-            if not self.missing:
-                self.complete.set()
 
 
 class MqttLink:
@@ -53,14 +46,16 @@ class MqttLink:
             max_messages=settings.inbox_messages, max_bytes=settings.inbox_bytes, max_payload=settings.payload_bytes
         )
         self._probes = frozenset(probe_topic(name) for name, _ in settings.filters)
-        self._echo: _Echo | None = None
+        self._echoes: dict[bytes, _Echo] = {}
         # Where the connection stands.
         self._session: Session | None = None
         self._generation = 0
         self._reason = "not connected yet"
         self._change = anyio.Event()
         # Totals since the start.
-        self._counts = dict.fromkeys(("connect_failed", "lost", "published", "publish_failed", "rival_suspected"), 0)
+        self._counts = dict.fromkeys(
+            ("connect_failed", "lost", "published", "publish_failed", "unconfirmed_lost", "rival_suspected"), 0
+        )
 
     @property
     def connected(self) -> bool:
@@ -81,7 +76,7 @@ class MqttLink:
     def counters(self) -> Mapping[str, int]:
         """Totals since the start, and the inbox's present length."""
         return self._counts | {
-            "connects": self._generation,
+            "reconnects": max(0, self._generation - 1),
             "received": self._inbox.received,
             "dropped_inbox_full": self._inbox.dropped_full,
             "oversized": self._inbox.oversized,
@@ -93,6 +88,7 @@ class MqttLink:
         backoff = Backoff(
             base_s=self._settings.backoff_base_s, cap_s=self._settings.backoff_cap_s, stable_s=self._settings.stable_s
         )
+        was_up = True
         while True:
             lived_s = await self._live()
             chance = random.random()  # noqa: S311  # spreads reconnects, guards nothing
@@ -102,14 +98,16 @@ class MqttLink:
             else:
                 self._counts["lost"] += 1
                 delay_s = backoff.ended(lived_s=lived_s, chance=chance)
-            self._counts["rival_suspected"] += backoff.rival
-            _log.warning(
+                self._counts["rival_suspected"] += backoff.rival
+            log = _log.warning if lived_s is not None or was_up else _log.debug  # a broker that stays away is said once
+            was_up = lived_s is not None
+            log(
                 "link_down",
                 client_id=self._settings.client_id,
                 reason=self._reason,
-                lived_s=lived_s,
+                lived_s=lived_s and round(lived_s, 3),
                 retry_in_s=round(delay_s, 3),
-                rival_suspected=backoff.rival,
+                rival_suspected=backoff.rival,  # another client seems to use our id
             )
             await anyio.sleep(delay_s)
 
@@ -152,10 +150,14 @@ class MqttLink:
 
     async def echo(self, timeout_s: float) -> bool:
         """Publish a nonce to a topic under each of our filters and wait for all of them to come back."""
-        echo = self._echo = _Echo(os.urandom(8), set(self._probes), anyio.Event())
-        await self.publish_many([(topic, echo.nonce) for topic in self._probes], qos=0)
-        with anyio.move_on_after(timeout_s):
-            await echo.complete.wait()
+        nonce = os.urandom(8)
+        echo = self._echoes[nonce] = _Echo(set(self._probes), anyio.Event())
+        try:
+            if await self.publish_many([(topic, nonce) for topic in self._probes], qos=0) == len(self._probes):
+                with anyio.move_on_after(timeout_s):
+                    await echo.complete.wait()
+        finally:
+            del self._echoes[nonce]
         return not echo.missing
 
     async def _publish(self, topic: str, payload: bytes, qos: int) -> None:
@@ -185,6 +187,7 @@ class MqttLink:
             self._reason = exc.message
         finally:
             if self._session is not None:
+                self._counts["unconfirmed_lost"] += self._session.unconfirmed
                 self._session = None
                 self._reason = self._reason or "stopped"
                 self._changed()
@@ -195,13 +198,17 @@ class MqttLink:
         self._change = anyio.Event()
 
     def _deliver(self, topic: str, payload: bytes) -> None:
-        if topic in self._probes:
-            if self._echo is not None:
-                self._echo.heard(topic, payload)
+        if topic not in self._probes:
+            self._inbox.put(topic, payload)
             return
-        self._inbox.put(topic, payload)
+        echo = self._echoes.get(payload)
+        if echo is not None:
+            echo.missing.discard(topic)
+            if not echo.missing:
+                echo.complete.set()
 
 
 def probe_topic(topic_filter: str) -> str:
     """A topic that ``topic_filter`` matches and no terminal uses: ``tg1/up/+/+/ack`` gives ``tg1/up/0/_gateway/ack``."""
-    return topic_filter.replace("+", "0", 1).replace("+", "_gateway").replace("#", "_gateway")
+    head, plus, tail = topic_filter.rpartition("+")
+    return head.replace("+", "0") + ("_gateway" if plus else "") + tail.replace("#", "_gateway")

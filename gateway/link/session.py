@@ -1,81 +1,86 @@
-"""One connection to the broker, from CONNECT to its end, on top of aiomqtt and the paho client inside it. Never reconnects.
-
-All private access to the two libraries is in this module, each place with what it gains; a test in
-tests/integration/test_link_internals.py fails when an upgrade takes a name away.
-"""
+"""One connection to the broker from CONNECT to its end: subscriptions, room on the way out, confirmations. Never reconnects."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import aiomqtt
 import anyio
-import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.errors import LinkError
 from gateway.link.frames import publish_frames
 from gateway.link.settings import LinkSettings
+from gateway.link.tap import Tap, hang_up
 
 GOODBYE_S: Final = 1.0  # a broker that does not take our DISCONNECT within this is hung up on
+
+CLOSED: Final = "the broker or the network closed the connection"
+UNSPECIFIED: Final = 0x80  # all that paho says of it
 
 Deliver = Callable[[str, bytes], None]
 
 
 @asynccontextmanager
 async def open_session(settings: LinkSettings, deliver: Deliver) -> AsyncIterator[Session]:
-    """Connect and subscribe; on leaving, disconnect. ``deliver`` is called for every message received, on the loop's thread.
+    """Connect and subscribe; on leaving, disconnect. ``deliver`` is called for every message received and must not raise.
 
     Raises:
         LinkError: the broker is away, refuses us, refuses a subscription, or does not answer in time.
     """
-    client = _client(settings)
+    client: aiomqtt.Client | None = None
     try:
-        async with AsyncExitStack() as stack:
+        client = _client(settings)
+        async with AsyncExitStack() as goodbye:
             # aiomqtt connects in a thread. Abandoned there, the socket would come alive after we are gone, so a cancellation
-            # waits for its end; the timeouts of the handshake and the CONNACK bound that.
+            # waits for the outcome; the timeouts of the handshake and the CONNACK bound that.
             with anyio.CancelScope(shield=True):
-                await stack.enter_async_context(client)
-            session = Session(client, settings, deliver)
-            stack.callback(session.close)
-            await session.subscribe()
-            yield session
+                await goodbye.enter_async_context(client)
+            try:
+                session = Session(client, settings, deliver)
+                goodbye.callback(session.close)
+                await session.subscribe()
+                yield session
+            finally:
+                with anyio.move_on_after(GOODBYE_S, shield=True):
+                    await goodbye.aclose()
     except (aiomqtt.MqttError, OSError, TimeoutError) as exc:
         raise LinkError(f"the broker at {settings.host}:{settings.port} is away or refuses us: {exc}") from exc
     finally:
-        _hang_up(client)
+        if client is not None:
+            hang_up(client)
 
 
 class Session:
-    """The two directions of one open connection."""
+    """The two directions of one open connection. Whoever waits on it learns of its end by ``close``."""
 
     def __init__(self, client: aiomqtt.Client, settings: LinkSettings, deliver: Deliver) -> None:
+        self.received = deliver
         self._client = client
         self._settings = settings
-        self._deliver = deliver
         self._closed = False
-        self._drained: anyio.Event | None = None
+        self._room: anyio.Event | None = None
+        self._last_id = 0
         self._unconfirmed: dict[int, anyio.Event | None] = {}
-        self.undecodable = 0
-
-        self._paho = _inner(client)
-        self._paho.on_message = self._on_message
-        self._paho.on_publish = self._on_publish
-        self._forget_writer = self._paho.on_socket_unregister_write
-        self._paho.on_socket_unregister_write = self._on_written
+        self._tap = Tap(client, self)
 
     @property
     def open(self) -> bool:
-        """Whether the connection still stands, as far as is known."""
-        return not self._closed and self._paho.socket() is not None
+        """Whether the connection stands, as far as is known."""
+        return not self._closed and self._tap.open
+
+    @property
+    def unconfirmed(self) -> int:
+        """QoS 1 messages that the broker has not acknowledged."""
+        return len(self._unconfirmed)
 
     async def subscribe(self) -> None:
         """Subscribe to every filter; ``LinkError`` when the broker refuses one or goes away meanwhile."""
         granted: Sequence[int | ReasonCode] = ()
-        failure = ""
+        failure = "the connection was lost"
         async with anyio.create_task_group() as group:
             group.start_soon(self._cancel_when_lost, group.cancel_scope)
             try:
@@ -87,97 +92,95 @@ class Session:
         codes = [code.value if isinstance(code, ReasonCode) else code for code in granted]
         refused = [topic for (topic, _), code in zip(self._settings.filters, codes, strict=False) if code >= 0x80]
         if refused or len(codes) != len(self._settings.filters):
-            raise LinkError(f"the broker did not grant our subscriptions: {', '.join(refused) or failure or 'connection lost'}")
+            raise LinkError(f"the broker did not grant our subscriptions: {', '.join(refused) or failure}")
 
     async def wait_lost(self) -> str:
         """Return, with the reason, when the connection is lost."""
         try:
-            async for _ in self._client.messages:  # always empty: messages go to `deliver`
+            async for _ in self._client.messages:  # stays empty, since messages go to `deliver`; raises at the end
                 raise AssertionError
         except aiomqtt.MqttError as exc:
-            return str(exc.__cause__ or exc)
+            code = exc.__cause__.rc if isinstance(exc.__cause__, aiomqtt.MqttCodeError) else None
+            return CLOSED if code is None or code == UNSPECIFIED else str(code)
         raise AssertionError
 
-    async def publish_confirmed(self, topic: str, payload: bytes) -> None:
-        """Publish at QoS 1 and wait for the broker's acknowledgement; ``LinkError`` when the connection ends first."""
-        await self.room()
-        mid = self._publish_qos_1(topic, payload)
-        if mid is not None:
-            confirmed = self._unconfirmed[mid] = anyio.Event()
-            await confirmed.wait()
-        if mid is None or mid in self._unconfirmed:
-            raise LinkError("the connection was lost before the broker acknowledged")
-
     async def room(self) -> bool:
-        """Wait until the outgoing buffer is empty and one more message may go unconfirmed; whether the connection stands."""
-        while self.open and (self._paho.want_write() or len(self._unconfirmed) >= self._settings.unconfirmed_messages):
-            if self._drained is None:
-                self._drained = anyio.Event()
-            await self._drained.wait()
+        """Wait until the outgoing buffer is empty and one more message may go unconfirmed; whether the connection stands.
+
+        The kernel's own buffer is behind ours, so an empty one here does not let the line run dry.
+        """
+        while self.open and (self._tap.busy or len(self._unconfirmed) >= self._settings.unconfirmed_messages):
+            if self._room is None:
+                self._room = anyio.Event()
+            await self._room.wait()
         return self.open
 
     def write(self, messages: Sequence[tuple[str, bytes]], start: int, *, qos: int) -> int:
-        """Hand over ``messages[start:]`` as far as the bounds allow, at least one; return the index of the first left over."""
-        stop = start
-        room_bytes = self._settings.outgoing_bytes
-        limit = len(messages) if qos == 0 else start + self._settings.unconfirmed_messages - len(self._unconfirmed)
-        while stop < min(len(messages), limit) and (room_bytes > 0):
-            room_bytes -= len(messages[stop][1])
-            stop += 1
+        """Hand over ``messages[start:]`` as far as the bounds allow, at least one; return the index of the first left over.
 
-        if qos == 0:
-            self._paho._packet_queue(0, publish_frames(messages[start:stop]), 0, 0)  # noqa: SLF001
-            return stop
-        for at in range(start, stop):
-            if self._publish_qos_1(*messages[at]) is None:
-                return at
+        To be called when ``room`` has said yes, with no await between.
+        """
+        stop = self._fitting(messages, start, qos)
+        self._tap.send(publish_frames(messages[start:stop], [self._new_id() for _ in range(start, stop)] if qos else ()))
         return stop
+
+    async def publish_confirmed(self, topic: str, payload: bytes) -> None:
+        """Publish at QoS 1 and wait for the broker's acknowledgement; ``LinkError`` when the connection ends first."""
+        if await self.room():
+            packet_id = self._new_id()
+            confirmed = self._unconfirmed[packet_id] = anyio.Event()
+            self._tap.send(publish_frames([(topic, payload)], [packet_id]))
+            await confirmed.wait()
+            if packet_id not in self._unconfirmed:
+                return
+        raise LinkError("the connection was lost before the broker acknowledged", client_id=self._settings.client_id)
 
     def close(self) -> None:
         """Wake everybody who waits for this connection; they find it closed."""
         self._closed = True
-        self._wake()
+        self.drained()
         for confirmed in self._unconfirmed.values():
             if confirmed is not None:
                 confirmed.set()
 
-    def _publish_qos_1(self, topic: str, payload: bytes) -> int | None:
-        """The packet id, or ``None`` when the connection is gone."""
-        info = self._paho.publish(topic, payload, qos=1)
-        if info.rc != paho.MQTT_ERR_SUCCESS:
-            return None
-        self._unconfirmed[info.mid] = None
-        return info.mid
+    # -- called by the tap
+
+    def confirmed(self, packet_id: int) -> None:
+        """The broker has a QoS 1 message."""
+        confirmed = self._unconfirmed.pop(packet_id, None)
+        if confirmed is not None:
+            confirmed.set()
+        self.drained()
+
+    def drained(self) -> None:
+        """There may be room again."""
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+    def _fitting(self, messages: Sequence[tuple[str, bytes]], start: int, qos: int) -> int:
+        end = len(messages)
+        if qos:
+            end = min(end, start + self._settings.unconfirmed_messages - len(self._unconfirmed))
+        room_bytes = self._settings.outgoing_bytes
+        stop = start
+        while stop < end and room_bytes > 0:
+            room_bytes -= len(messages[stop][1])
+            stop += 1
+        return stop
+
+    def _new_id(self) -> int:
+        """A packet id that is not in use; SUBSCRIBE, the only other user of ids, is over when the first message goes out."""
+        packet_id = self._last_id % 65_535 + 1
+        while packet_id in self._unconfirmed:
+            packet_id = packet_id % 65_535 + 1
+        self._last_id = packet_id
+        self._unconfirmed[packet_id] = None
+        return packet_id
 
     async def _cancel_when_lost(self, scope: anyio.CancelScope) -> None:
         await self.wait_lost()
         scope.cancel()
-
-    def _wake(self) -> None:
-        if self._drained is not None:
-            self._drained.set()
-            self._drained = None
-
-    # -- called by paho, on the loop's thread
-
-    def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            self.undecodable += 1
-            return
-        self._deliver(topic, bytes(message.payload))
-
-    def _on_publish(self, _client: paho.Client, _userdata: object, mid: int, *_: object) -> None:
-        confirmed = self._unconfirmed.pop(mid, None)
-        if confirmed is not None:
-            confirmed.set()
-        self._wake()
-
-    def _on_written(self, client: paho.Client, userdata: object, sock: paho.SocketLike) -> None:
-        if self._forget_writer is not None:
-            self._forget_writer(client, userdata, sock)
-        self._wake()
 
 
 def _client(settings: LinkSettings) -> aiomqtt.Client:
@@ -187,27 +190,10 @@ def _client(settings: LinkSettings) -> aiomqtt.Client:
         username=settings.username,
         password=settings.password,
         identifier=settings.client_id,
-        protocol=aiomqtt.ProtocolVersion.V311,  # a received message costs a third of what it does in MQTT 5
+        protocol=aiomqtt.ProtocolVersion.V311,  # all that the protocol needs; MQTT 5 adds a property set to every packet
         clean_session=True,  # nothing depends on the broker's queues
         timeout=settings.answer_timeout_s,
         keepalive=settings.keepalive_s,
-        max_inflight_messages=0,  # `unconfirmed_messages` bounds them, without a queue inside paho
         tls_context=settings.tls_context(),
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     )
-
-
-def _inner(client: aiomqtt.Client) -> paho.Client:
-    return client._client  # noqa: SLF001
-
-
-def _hang_up(client: aiomqtt.Client) -> None:
-    """Close the socket of a connection that did not end in an orderly way: aiomqtt leaves it open after a timeout."""
-    inner = _inner(client)
-    inner.on_message = None
-    sock = inner.socket()
-    if isinstance(sock, socket.socket):
-        with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-    while inner.socket() is not None:  # reads what had arrived, then the end, and so closes and unregisters the socket
-        inner.loop_read()
