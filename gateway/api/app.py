@@ -12,6 +12,7 @@ from gateway.api import campaigns, events, health, orders, packages, problems, t
 from gateway.api.guard import BODY_IDLE_S, Guard
 from gateway.api.health import NotReady, Stats
 from gateway.api.streams import EventStreams
+from gateway.packages.format import head
 from gateway.services.context import Services
 from gateway.trust.manifest import MAX_MANIFEST_BYTES
 
@@ -46,7 +47,6 @@ def create_app(
         docs_url=None,  # the page would load scripts from another host
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=request_max_bytes,
         generate_unique_id_function=_operation_id,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
@@ -56,7 +56,14 @@ def create_app(
     app.state.streams = EventStreams(streams_max)
 
     problems.install(app)
-    app.add_middleware(Guard, token=token, body_idle_s=body_idle_s)
+    upload_max_bytes = services.package_max_bytes + len(head(b"")) + MAX_MANIFEST_BYTES
+    app.add_middleware(
+        Guard,
+        token=token,
+        body_max_bytes=request_max_bytes,
+        larger={f"{PREFIX}/packages": upload_max_bytes},
+        body_idle_s=body_idle_s,
+    )
     app.include_router(health.open_router)
     for router in (
         terminals.router,
@@ -68,9 +75,6 @@ def create_app(
         health.router,
     ):
         app.include_router(router, prefix=PREFIX)
-    app.include_router(
-        packages.upload_router, prefix=PREFIX, max_body_size=services.package_max_bytes + MAX_MANIFEST_BYTES + 64
-    )
     app.openapi = _described(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
     return app
 

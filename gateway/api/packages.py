@@ -18,12 +18,10 @@ from gateway.wire.codes import Component
 MEDIA_TYPE: Final = "application/octet-stream"
 _BODY: Final = {"requestBody": {"required": True, "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
 
-#: Apart from ``router``: its only route takes bodies of its own size.
-upload_router = APIRouter(tags=["packages"])
 router = APIRouter(tags=["packages"])
 
 
-@upload_router.post(
+@router.post(
     "/packages",
     operation_id="uploadPackage",
     status_code=201,

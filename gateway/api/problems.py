@@ -53,7 +53,6 @@ _FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
     404: ("route_unknown", "there is nothing at this path; /api/v1/openapi.json lists what there is"),
     405: ("method_not_allowed", "this path knows other methods; see the Allow header"),
     408: ("request_timeout", "the request's body stopped coming"),
-    413: ("too_large", "the request's body exceeds the limit"),
 }
 
 
@@ -139,13 +138,20 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, exc: HTTPException) -> ProblemResponse:
         del request
-        code, detail = _FRAMEWORK.get(exc.status_code, ("http_error", str(exc.detail)))
-        return problem(exc.status_code, code, detail, headers=exc.headers)
+        code, detail = _FRAMEWORK.get(exc.status_code, (_code_of(exc.status_code), str(exc.detail)))
+        headers = dict(exc.headers or {})
+        if exc.status_code == HTTPStatus.REQUEST_TIMEOUT:  # the rest of the body may come later, as if it were a request
+            headers["Connection"] = "close"
+        return problem(exc.status_code, code, detail, headers=headers)
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, exc: Exception) -> ProblemResponse:
         log.error("request_crashed", path=request.url.path, kind=type(exc).__name__)  # the server logs the traceback
         return problem(500, "internal", "the gateway failed at this request; its log has the details")
+
+
+def _code_of(status: int) -> str:
+    return {413: "too_large", 503: "busy"}.get(status, "http_error")
 
 
 def _of_validation(exc: RequestValidationError) -> ProblemResponse:
