@@ -76,7 +76,7 @@ class Connection:
             return
         try:
             self.driver().rollback()  # does nothing when SQLite has rolled back by itself, as on a full disk
-        except sqlite3.Error:
+        except (sqlite3.Error, sa.exc.SQLAlchemyError):
             self._close()
 
     def connected(self) -> sa.Connection:

@@ -154,16 +154,10 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(), server_default="", nullable=False),
         sa.Column("have_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("snapshot", sa.LargeBinary(), server_default=sa.text("x''"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["campaign"],
-            ["campaigns.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["terminal"],
-            ["terminals.id"],
-        ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("campaign", "terminal", name="upgrades_once"),
+        sa.ForeignKeyConstraint(["campaign"], ["campaigns.id"]),
+        sa.ForeignKeyConstraint(["terminal"], ["terminals.id"]),
     )
     op.create_index("upgrades_by_state", "upgrades", ["campaign", "state", "wave", "terminal"], unique=False)
     op.create_index("upgrades_by_terminal", "upgrades", ["terminal"], unique=False)
