@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from gateway.wire.codec import (
     decode_order,
     decode_signed,
     encode,
+    encode_chunk,
     encode_order,
     kind_of,
     unpack,
@@ -260,6 +262,25 @@ def test_every_kind_has_a_strategy(kind: str) -> None:
 @given(MESSAGES)
 def test_a_message_comes_back_as_it_was(message: m.Message) -> None:
     assert decode(kind_of(message), encode(message)) == message
+
+
+@RELAXED
+@given(STRATEGIES["chunk"])
+def test_the_short_way_for_chunks_gives_the_same_bytes(chunk: m.Chunk) -> None:
+    fields = {field.name: getattr(chunk, field.name) for field in dataclasses.fields(chunk)}
+
+    assert encode_chunk(**fields) == encode(chunk)
+
+
+@RELAXED
+@given(st.integers(), st.integers(), st.integers(), st.integers(), st.binary(max_size=2))
+def test_the_short_way_for_chunks_keeps_the_same_limits(
+    transfer: int, number: int, index: int, stamp_ms: int, data: bytes
+) -> None:
+    short = unless_refused(lambda: encode_chunk(transfer=transfer, number=number, index=index, stamp_ms=stamp_ms, data=data))
+    long = unless_refused(lambda: encode(m.Chunk(transfer=transfer, number=number, index=index, stamp_ms=stamp_ms, data=data)))
+
+    assert short == long
 
 
 @RELAXED
