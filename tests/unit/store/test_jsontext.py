@@ -6,7 +6,7 @@ import json
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import StoreError
@@ -72,7 +72,8 @@ def test_evidence_that_stays_too_long_keeps_its_head() -> None:
     assert set(kept) == {"_cut", "head"}
 
 
-@given(st.dictionaries(st.text(st.characters(codec=None), max_size=300), plain, max_size=200))
+@settings(max_examples=60)
+@given(st.dictionaries(st.text(st.characters(codec=None), max_size=300), plain, max_size=40))
 def test_any_evidence_is_a_json_object_within_the_limit(evidence: dict[str, object]) -> None:
     text = jsontext.dump_evidence(evidence)
 
