@@ -221,7 +221,7 @@ def encode(message: m.Message) -> bytes:
 
 
 def encode_chunk(*, transfer: int, number: int, index: int, stamp_ms: int, data: bytes) -> bytes:
-    """The bytes of a ``Chunk`` at less than half the cost, for the pump, which sends thousands a second; raises as ``encode``."""
+    """The bytes of a ``Chunk`` at less than half the cost, for the pump that sends thousands a second; raises as ``encode``."""
     if not (
         0 < transfer <= MAX_INTEGER
         and 0 < number <= MAX_INTEGER

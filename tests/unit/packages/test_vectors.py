@@ -35,3 +35,17 @@ async def test_frozen_bad_packages_are_refused_as_ever(tmp_path: Path, vector: d
         await ingest(_stream(bytes.fromhex(vector["hex"])), tmp_path, PUBLISHERS, max_bytes=1 << 20)
 
     assert caught.value.code == vector["code"]
+
+
+async def test_a_changed_byte_anywhere_in_a_package_is_refused(tmp_path: Path) -> None:
+    """No byte of a file lies outside of what is signed or checked."""
+    good = bytes.fromhex(VECTORS["accepted"][0]["hex"])
+    taken = []
+    for at in range(len(good)):
+        bad = good[:at] + bytes([good[at] ^ (1 << at % 8)]) + good[at + 1 :]
+        try:
+            taken.append((at, await ingest(_stream(bad), tmp_path, PUBLISHERS, max_bytes=1 << 20)))
+        except TrustError:
+            continue
+
+    assert taken == []

@@ -7,6 +7,8 @@ import hashlib
 
 import msgpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import TrustError
 from gateway.trust.keys import KeyRing, public_of
@@ -127,6 +129,14 @@ def test_a_signed_body_that_is_no_manifest_is_refused() -> None:
         open_manifest(encode_message(sign("manifest", b"\x80", PRIVATE)), RING)
 
     assert caught.value.code == Code.MANIFEST_INVALID
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_are_no_manifest(data: bytes) -> None:
+    with pytest.raises(TrustError):
+        open_manifest(data, RING)
+    with pytest.raises(TrustError):
+        decode(data)
 
 
 def test_segments_must_cover_the_payload_exactly() -> None:

@@ -304,3 +304,17 @@ def test_order_bodies_and_envelopes_are_read_without_a_topic() -> None:
 
 def test_the_last_of_a_repeated_key_counts() -> None:
     assert decode("presence", b"\x83\xa1e\x01\xa2on\xc3\xa1e\x02") == m.Presence(epoch=2, online=True)
+
+
+def test_messages_are_values() -> None:
+    first, second = m.Presence(epoch=1, online=True), m.Presence(epoch=1, online=True)
+
+    assert first == second
+    assert hash(first) == hash(second)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        first.epoch = 2  # type: ignore[misc]  # that it cannot be set is the point
+
+
+def test_a_segment_is_a_whole_number_of_blocks_and_of_chunks() -> None:
+    assert m.SEGMENT_BYTES == m.BLOCKS_PER_SEGMENT * m.BLOCK_BYTES == 131_072
+    assert [m.BLOCKS_PER_SEGMENT % blocks for blocks in (1, 4, 16)] == [0, 0, 0]
