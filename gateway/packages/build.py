@@ -126,14 +126,15 @@ def _pack_folder(folder: Path, out: IO[bytes]) -> None:
 
 
 def _digest(payload: IO[bytes]) -> _Digests:
+    if payload.seek(0, os.SEEK_END) > MAX_PACKAGE_BYTES:
+        raise TooLargeError(f"the payload exceeds {MAX_PACKAGE_BYTES} bytes, the largest that one package may carry")
+
     whole = hashlib.sha256()
     segments: list[bytes] = []
     size_bytes = 0
     payload.seek(0)
     while piece := payload.read(SEGMENT_BYTES):
         size_bytes += len(piece)
-        if size_bytes > MAX_PACKAGE_BYTES:
-            raise TooLargeError(f"the payload exceeds {MAX_PACKAGE_BYTES} bytes, the largest that one package may carry")
         whole.update(piece)
         segments.append(hashlib.sha256(piece).digest())
     return _Digests(size_bytes=size_bytes, sha256=whole.digest(), segments=tuple(segments))
