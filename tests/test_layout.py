@@ -30,7 +30,7 @@ def modules(*folders: str) -> list[Path]:
     return sorted(file.relative_to(ROOT) for folder in folders for file in (ROOT / folder).rglob("*.py"))
 
 
-def tests_of(module: Path) -> list[Path]:
+def places_of(module: Path) -> list[Path]:
     """The places where the test file of ``gateway/<package>/.../<name>.py`` may lie."""
     return [Path("tests", kind, *module.parts[1:-1], f"test_{module.name}") for kind in KINDS]
 
@@ -49,7 +49,7 @@ def test_every_module_of_the_inner_layers_has_a_test_of_its_name() -> None:
         for module in modules(*(f"gateway/{package}" for package in TESTED_APART))
         if module.name != "__init__.py"
         and "migrations" not in module.parts  # run by every test that opens a database
-        and not any((ROOT / test).exists() for test in tests_of(module))
+        and not any((ROOT / test).exists() for test in places_of(module))
     }
 
     assert untested == set(UNTESTED)
