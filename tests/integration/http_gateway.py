@@ -6,7 +6,8 @@ begin and end in the test's own task.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ import httpx
 
 from gateway.api.app import create_app
 from gateway.api.server import HttpServer
+from gateway.api.streams import EventStreams
 from gateway.core.effects import Append, Save, SaveUpgrade
 from gateway.core.states import UpgradeState
 from gateway.packages.build import ManifestFields, build
@@ -43,6 +45,7 @@ class HttpGateway:
     http: httpx.AsyncClient
     publisher: bytes
     writer: Writer
+    streams: EventStreams
     not_ready: list[str] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
 
@@ -136,10 +139,20 @@ async def http_gateway(
                 http=http,
                 publisher=publisher,
                 writer=writer,
+                streams=app.state.streams,
                 not_ready=not_ready,
                 counters=counters,
             )
         tasks.cancel_scope.cancel()
+
+
+async def until(look: Callable[[], Awaitable[object]], *, is_true: bool = True, timeout_s: float = 5.0) -> None:
+    """Look again and again until the answer is (not) empty; ``TimeoutError`` when it never is."""
+    with anyio.fail_after(timeout_s):
+        for _ in itertools.repeat(None):
+            if bool(await look()) is is_true:
+                return
+            await anyio.sleep(0.01)
 
 
 def _entry(upgrade: UpgradeRow, at_us: int, before: UpgradeState, state: UpgradeState) -> Append:
@@ -163,6 +176,7 @@ def _row(upgrade: UpgradeRow, at_us: int, state: UpgradeState, code: str = "ok")
         campaign=upgrade.campaign,
         state=state,
         state_since_us=at_us,
+        due_us=0,
         attempt=1,
         code=code,
         have_bytes=0,

@@ -35,14 +35,14 @@ async def raw(url: str, request: bytes) -> bytes:
     return answer
 
 
-WRONG: Final[tuple[dict[str, str | bytes], ...]] = (
+WRONG: Final[tuple[dict[bytes, bytes], ...]] = (
     {},
-    {"authorization": "Bearer wrong-token-of-some-length"},
-    {"authorization": TOKEN},
-    {"authorization": f"Basic {TOKEN}"},
-    {"authorization": f"Bearer {TOKEN}x"},
-    {"authorization": "Bearer"},
-    {"authorization": "Bearer \xff\xfe".encode("latin-1")},
+    {b"authorization": b"Bearer wrong-token-of-some-length"},
+    {b"authorization": TOKEN.encode()},
+    {b"authorization": b"Basic " + TOKEN.encode()},
+    {b"authorization": b"Bearer " + TOKEN.encode() + b"x"},
+    {b"authorization": b"Bearer"},
+    {b"authorization": b"Bearer \xff\xfe"},
 )
 
 
