@@ -9,6 +9,7 @@ from typing import Final
 
 import aiomqtt
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.errors import LinkError
@@ -48,6 +49,7 @@ async def open_session(settings: LinkSettings, deliver: Deliver) -> AsyncIterato
                 with anyio.move_on_after(GOODBYE_S, shield=True):
                     await goodbye.aclose()
     except (aiomqtt.MqttError, OSError, TimeoutError) as exc:
+        await checkpoint_if_cancelled()  # whoever is told to end meanwhile needs no reason
         raise LinkError(f"the broker at {settings.host}:{settings.port} is away or refuses us: {exc}") from exc
     finally:
         if client is not None:
@@ -121,15 +123,19 @@ class Session:
         To be called when ``room`` has said yes, with no await between.
         """
         stop = self._fitting(messages, start, qos)
-        self._tap.send(publish_frames(messages[start:stop], [self._new_id() for _ in range(start, stop)] if qos else ()))
+        packet_ids = self._free_ids(stop - start) if qos else ()
+        packets = publish_frames(messages[start:stop], packet_ids)
+        self._unconfirmed.update(dict.fromkeys(packet_ids))
+        self._tap.send(packets)
         return stop
 
     async def publish_confirmed(self, topic: str, payload: bytes) -> None:
         """Publish at QoS 1 and wait for the broker's acknowledgement; ``LinkError`` when the connection ends first."""
         if await self.room():
-            packet_id = self._new_id()
+            [packet_id] = self._free_ids(1)
+            packet = publish_frames([(topic, payload)], [packet_id])
             confirmed = self._unconfirmed[packet_id] = anyio.Event()
-            self._tap.send(publish_frames([(topic, payload)], [packet_id]))
+            self._tap.send(packet)
             await confirmed.wait()
             if packet_id not in self._unconfirmed:
                 return
@@ -169,14 +175,14 @@ class Session:
             stop += 1
         return stop
 
-    def _new_id(self) -> int:
-        """A packet id that is not in use; SUBSCRIBE, the only other user of ids, is over when the first message goes out."""
-        packet_id = self._last_id % 65_535 + 1
-        while packet_id in self._unconfirmed:
-            packet_id = packet_id % 65_535 + 1
-        self._last_id = packet_id
-        self._unconfirmed[packet_id] = None
-        return packet_id
+    def _free_ids(self, count: int) -> list[int]:
+        """Packet ids that are not in use; SUBSCRIBE, the only other user of ids, is over when the first message goes out."""
+        found: list[int] = []
+        while len(found) < count:
+            self._last_id = self._last_id % 65_535 + 1
+            if self._last_id not in self._unconfirmed:
+                found.append(self._last_id)
+        return found
 
     async def _cancel_when_lost(self, scope: anyio.CancelScope) -> None:
         await self.wait_lost()

@@ -44,7 +44,7 @@ class LinkSettings:
     outgoing_bytes: int = 256 * 1024
     """Handed over to the client library and not yet taken by the kernel."""
     unconfirmed_messages: int = 256
-    """QoS 1 messages that wait for the broker's acknowledgement."""
+    """QoS 1 messages that wait for the broker's acknowledgement; below 65,535, the number of packet ids."""
 
     def tls_context(self) -> ssl.SSLContext | None:
         """The TLS context, read anew at each connect so that renewed certificates are picked up; ``None`` for plain TCP.
