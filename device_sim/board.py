@@ -146,6 +146,7 @@ class Board:
         """Count a refusal or a drop under its reason."""
         self.tally.events[event] += 1
 
-    def storage_free_bytes(self, staged_bytes: int) -> int:
-        """Free storage beside what is staged."""
-        return max(0, self.profile.storage_bytes - self.options.storage_used_bytes - staged_bytes)
+    @property
+    def storage_free_bytes(self) -> int:
+        """Room for a package; what is staged of the present one counts as free."""
+        return max(0, self.profile.storage_bytes - self.options.storage_used_bytes)

@@ -44,7 +44,7 @@ class Commands:
             case OrderKind.INSPECT:
                 done = {**self._proving.health(now), "events": dict(self._board.tally.events)}
             case OrderKind.LOCK | OrderKind.UNLOCK:
-                self._board.journal.set("locked", order.kind is OrderKind.LOCK)
+                self._lock(now, locked=order.kind is OrderKind.LOCK)
             case OrderKind.MESSAGE:
                 done = {"shown": True}
             case OrderKind.PARAMS_SET:
@@ -58,6 +58,13 @@ class Commands:
         """Reboot as soon as no payment is under way."""
         if self._board.journal.get("rebooting") is not None and not self._board.shop.in_transaction:
             self._board.reboot_wanted = "order"
+
+    def _lock(self, now: float, *, locked: bool) -> None:
+        """No payments, or payments again; holds over reboots."""
+        self._board.journal.set("locked", locked)
+        self._board.shop.locked = locked
+        if not locked and self._board.shop.in_service:
+            self._board.shop.serve(now)
 
     def _set_parameters(self, order: Order) -> None:
         found, values = self._board.journal.get("params"), order.args.get("values")

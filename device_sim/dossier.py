@@ -13,11 +13,11 @@ from device_sim.board import Board
 from device_sim.orders import OrderBook
 from device_sim.outbox import Outbox
 from gateway.errors import TrustError
-from gateway.trust.manifest import Manifest, open_manifest, segment_size
+from gateway.trust.manifest import Manifest, open_manifest
 from gateway.wire.codec import MAX_HAVE_RANGES, MAX_PAYLOAD_BYTES, decode, encode
 from gateway.wire.codes import Code, Phase, What
 from gateway.wire.fields import MAX_INTEGER, U32, Field, Table, binary, flag, identifier, integer, plain, text, word
-from gateway.wire.messages import SEGMENT_BYTES, OpenUpgrade, Plain, PlainMap, Report
+from gateway.wire.messages import OpenUpgrade, Plain, PlainMap, Report
 from gateway.wire.ranges import RangeSet
 
 STAGE: Final = "stage"  # the flash area of verified segments
@@ -93,7 +93,7 @@ class Dossier:
         saved = journal.get("up")
         self.record = _RECORD.read(saved) if saved is not None else None
         self.manifest = _believed(journal.blob("manifest"), board)
-        self.have = RangeSet(_pairs(journal.get("have")))
+        self.have = RangeSet(pairs(journal.get("have")))
         if self.manifest is None and self.record is not None:
             self.enter(Phase.DONE)  # nothing can be proven of it any more
 
@@ -115,15 +115,6 @@ class Dossier:
     def phase(self) -> Phase | None:
         """Where the upgrade stands; ``None`` when there never was one."""
         return None if self.record is None else self.record.phase
-
-    @property
-    def staged_bytes(self) -> int:
-        """Bytes of verified segments."""
-        if self.manifest is None:
-            return 0
-        last = len(self.manifest.segments) - 1
-        whole = self.have.count - (last in self.have)
-        return whole * SEGMENT_BYTES + (segment_size(self.manifest, last) if last in self.have else 0)
 
     def begin(self, upgrade: str, manifest: Manifest, blob: bytes, order: str) -> None:
         """Open a dossier; the one before it is closed for good."""
@@ -229,7 +220,8 @@ def _believed(blob: bytes, board: Board) -> Manifest | None:
         return None
 
 
-def _pairs(value: Plain) -> list[tuple[int, int]]:
+def pairs(value: Plain) -> list[tuple[int, int]]:
+    """Ranges as the journal holds them."""
     if not isinstance(value, tuple):
         return []
     return [(a, b) for a, b in (pair for pair in value if isinstance(pair, tuple)) if isinstance(a, int) and isinstance(b, int)]

@@ -37,6 +37,7 @@ class Firmware:
         self.slots = slots
         offset = board.journal.get("offset")
         board.clock.offset_ms = offset if isinstance(offset, int) else 0
+        board.shop.locked = board.journal.get("locked") is True
         self.outbox = Outbox(board)
         self.book = OrderBook(board, self.outbox)
         self.dossier = Dossier(board, self.outbox, self.book)
@@ -135,7 +136,7 @@ class Firmware:
         board = self.board
         times = (
             board.shop.deadline,
-            board.garbage_at,
+            board.garbage_at if self.session.link == "up" else None,
             self.consent.deadline,
             self.preparation.deadline,
             self.transfer.deadline,
@@ -287,7 +288,7 @@ class Firmware:
             slot=self.slots.running,
             battery_pct=board.battery.percent,
             charging=board.battery.charging,
-            storage_free_bytes=board.storage_free_bytes(self.dossier.staged_bytes),
+            storage_free_bytes=board.storage_free_bytes,
             rat=link.rat,
             rssi_dbm=board.rng.randint(*link.rssi_dbm),
             operator=link.operator,

@@ -79,10 +79,9 @@ class Preparation:
         needed = battery_needed_pct(manifest, charging=board.battery.charging)
         if board.battery.percent < needed:
             return Obstacle(Code.BATTERY_LOW, needed, board.battery.percent)
-        free = board.storage_free_bytes(self._dossier.staged_bytes)
-        needed = max(manifest.storage_min_bytes, manifest.size_bytes) - self._dossier.staged_bytes
-        if free < needed:
-            return Obstacle(Code.STORAGE_FULL, needed, free)
+        needed = max(manifest.storage_min_bytes, manifest.size_bytes)
+        if board.storage_free_bytes < needed:
+            return Obstacle(Code.STORAGE_FULL, needed, board.storage_free_bytes)
         return None
 
     @property
@@ -123,7 +122,7 @@ class Preparation:
                 "backup_sha256": hashlib.sha256(backup).digest(),
                 "backup_bytes": len(backup),
                 "battery_pct": board.battery.percent,
-                "storage_free_bytes": board.storage_free_bytes(self._dossier.staged_bytes),
+                "storage_free_bytes": board.storage_free_bytes,
             },
         )
 

@@ -19,7 +19,7 @@ from gateway.wire.messages import Hello, Presence, Welcome
 HELLO_REPEAT_S: Final = 10.0
 HELLO_LAST_S: Final = 60.0
 MAX_EPOCH_JUMP: Final = 2**32  # a welcome is not signed, so it may not use the numbers up
-HELLO_LEAST_S: Final = 1.0  # between two hellos that the gateway asked for
+HELLO_LEAST_S: Final = 1.0  # between two hellos of one connection
 
 
 class Link(StrEnum):
@@ -70,6 +70,7 @@ class Session:
             return False
 
         self.link = Link.UP
+        self._said_at = float("-inf")
         self._board.publish(Presence(epoch=self.epoch, online=True))
         self.greet(now)
         return True
@@ -108,11 +109,14 @@ class Session:
         self.link = Link.DOWN
 
     def greet(self, now: float) -> None:
-        """Say hello now, and again until it is answered."""
+        """Say hello, at most once a second, and again until it is answered."""
         if self.link is not Link.UP:
             return
         self._hello_s = HELLO_REPEAT_S
-        self._say(now)
+        if now - self._said_at >= HELLO_LEAST_S:
+            self._say(now)
+        else:
+            self._hello_at = self._said_at + HELLO_LEAST_S
 
     def on_welcome(self, welcome: Welcome, now: float) -> bool:
         """Take over the gateway's hints; whether the message was for this epoch."""
@@ -129,11 +133,7 @@ class Session:
         if self._board.clock.correct(now, welcome.now_ms):
             self._board.journal.set("offset", self._board.clock.offset_ms)
         if welcome.hello:
-            self._hello_s = HELLO_REPEAT_S
-            if now - self._said_at >= HELLO_LEAST_S:
-                self._say(now)
-            else:
-                self._hello_at = self._said_at + HELLO_LEAST_S
+            self.greet(now)
         return True
 
     def on_time(self, now: float, *, covered: bool) -> None:

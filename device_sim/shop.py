@@ -35,6 +35,7 @@ class Shop:
         "_unix_base_ms",
         "failed_count",
         "in_service",
+        "locked",
         "ok_count",
         "unsettled_count",
     )
@@ -47,6 +48,8 @@ class Shop:
         self._next_at: float | None = None
         self._ends_at: float | None = None
         self.in_service = False
+        self.locked = False
+        """The operator has forbidden payments; the firmware sets it."""
         self.ok_count = 0
         self.failed_count = 0
         self.unsettled_count = options.unsettled_count
@@ -83,6 +86,8 @@ class Shop:
             return True
         if self._ends_at is None and self._next_at is not None and now >= self._next_at:
             self._next_at = None
+            if self.locked:
+                return False
             self._ends_at = now + self._rng.uniform(*self._options.payment_s) / self._speed
             return True
         return False
@@ -100,7 +105,7 @@ class Shop:
 
     def _plan(self, now: float) -> None:
         every_s = self._options.payment_every_s
-        if not self.in_service or every_s <= 0 or self._ends_at is not None:
+        if not self.in_service or self.locked or every_s <= 0 or self._ends_at is not None:
             return
         self._next_at = now + self.opens_in_s(now) + self._rng.expovariate(1 / every_s) / self._speed
 

@@ -54,6 +54,11 @@ class Terminal:
         """Its id."""
         return self.board.identity.id
 
+    @property
+    def keepalive_s(self) -> int:
+        """What the gateway asked for."""
+        return self.firmware.session.welcome.keepalive_s if self.firmware is not None else 60
+
     # -- inputs
 
     def boot(self, now: float) -> None:

@@ -83,10 +83,9 @@ class Transfer:
         if sha256 != manifest.sha256:
             self._fail(Code.CHECKSUM_MISMATCH, now)
             return
-        needed = manifest.size_bytes - dossier.staged_bytes
-        free = self._board.storage_free_bytes(dossier.staged_bytes)
-        if free < needed:
-            self._fail(Code.STORAGE_FULL, now, needed=needed, found=free)
+        free = self._board.storage_free_bytes
+        if free < manifest.size_bytes:
+            self._fail(Code.STORAGE_FULL, now, needed=manifest.size_bytes, found=free)
             return
 
         dossier.enter(Phase.TRANSFERRING)

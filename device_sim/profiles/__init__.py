@@ -22,8 +22,8 @@ Span = tuple[float, float]
 class LinkProfile:
     """A 4G link as one terminal sees it. Rates are bits per second; 0 does not shape at all."""
 
-    rat: str = "LTE"
-    operator: str = "sim"
+    rat: str = "lte"
+    operator: str = "00101"
     rssi_dbm: tuple[int, int] = (-100, -70)
     down_bps: float = 0.0
     up_bps: float = 0.0

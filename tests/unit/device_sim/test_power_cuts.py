@@ -1,4 +1,4 @@
-"""Power may go away at any byte that is written: the terminal boots a whole slot, claims nothing that is not durable, and goes on."""
+"""Power may go away at any written byte: the terminal boots a whole slot, claims only what is durable, and goes on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_sim.dossier import STAGE
+from device_sim.dossier import STAGE, pairs
 from device_sim.faults import CutAt, Faults, PowerCut
 from device_sim.flash import Flash
 from device_sim.journal import Journal
@@ -29,7 +29,7 @@ def check_durable(play: Play) -> None:
     """What the terminal would claim after a power cut now is in its flash, whole."""
     flash = play.terminal.board.flash
     journal = Journal(Flash(logs={name: bytearray(data) for name, data in flash.logs.items()}))
-    for start, stop in journal.get("have") or ():  # type: ignore[union-attr,misc]
+    for start, stop in pairs(journal.get("have")):
         for index in range(start, stop):
             blob = flash.read(STAGE, index)
             assert isinstance(blob, bytes)
@@ -47,7 +47,7 @@ def check_claims(play: Play, message: Message) -> None:
 @settings(max_examples=25, deadline=None)
 @given(cuts=st.lists(st.integers(0, WRITTEN), min_size=1, max_size=6), seed=st.integers(0, 2**32))
 def test_upgrade_survives_power_cuts_at_any_written_byte(cuts: list[int], seed: int) -> None:
-    """Up to six cuts in the middle of writes; the upgrade still ends committed, in the new slot, with no report number reused."""
+    """Up to six cuts in the middle of writes; it still ends proven, and no report number is ever reused."""
     faults = Faults(power_cuts=tuple(PowerCut(at=CutAt.WRITTEN, value=value, off_s=(1.0, 1.0)) for value in cuts))
     play = Play(PAYLOAD, options=quick(), faults=faults, seed=seed)
     play.boot_budget_s = 600.0
