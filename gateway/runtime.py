@@ -1,4 +1,4 @@
-"""The composition root: opens the store, the link, the engine and the API, runs them in one task group, and closes them in order.
+"""The composition root: opens store, link, engine and API, runs them in one task group, and closes them in order.
 
 Nothing else in the house starts a task. Every task here runs until it is cancelled; one that ends by an error ends the process,
 because a gateway with a missing limb looks alive and is not.
@@ -11,15 +11,17 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import anyio
 import structlog
-import uvicorn
 
 from gateway.api.app import create_app
+from gateway.api.server import HttpServer
 from gateway.config import Settings
 from gateway.core.terminal import Terminal, Terms
 from gateway.engine.campaigns import Campaigns
@@ -33,7 +35,6 @@ from gateway.engine.recovery import Recovery
 from gateway.engine.sessions import Sessions
 from gateway.engine.shelf import Shelf
 from gateway.engine.timers import Timers
-from gateway.errors import TillgateError
 from gateway.link.mqtt import MqttLink
 from gateway.link.settings import LinkSettings
 from gateway.packages.ingest import sweep
@@ -46,15 +47,13 @@ from gateway.trust.keys import KeyRing
 log = structlog.get_logger()
 
 #: How long a shutdown waits for commits under way and open HTTP requests (seconds).
-SHUTDOWN_S = 10.0
+SHUTDOWN_S: Final = 10.0
 
 
 @dataclass(slots=True)
 class Gateway:
     """All parts of a running gateway, plugged together."""
 
-    settings: Settings
-    db: Database
     writer: Writer
     control: MqttLink
     bulk: MqttLink
@@ -66,10 +65,9 @@ class Gateway:
     campaigns: Campaigns
     orders: Orders
     recovery: Recovery
-    services: Services
     counters: Counter[str]
 
-    def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+    def tasks(self) -> Mapping[str, Callable[[], Awaitable[object]]]:
         """Every long task by its name."""
         return {
             "store.writer": self.writer.run,
@@ -117,35 +115,58 @@ async def serve(settings: Settings) -> None:
         StoreError: the store cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        gateway = await _build(settings, stack)
-        server = _http_server(gateway)
+        gateway, server = await _build(settings, stack)
+        server.bind()
         async with anyio.create_task_group() as tasks:
             for name, run in gateway.tasks().items():
-                tasks.start_soon(_guard, name, run, name=name)
-            tasks.start_soon(_serve_http, server, name="api")
+                tasks.start_soon(_for_ever, name, run, name=name)
+            http = anyio.CancelScope()
+            tasks.start_soon(_within, http, server.run, name="api")
             gc.freeze()  # what lives now lives for ever; collections need not look at it again
-            await _wait_for_signal()
+            log.info("started", store=str(settings.store_path), http_port=server.port, pid=os.getpid())
+            await _stop_signal()
+            # In order: no new requests, then the last commits of what was decided, then everything else.
             log.info("stopping")
-            # In order: no new requests, then nothing new from the broker or the campaigns, then the last commits.
-            server.should_exit = True
+            http.cancel()
             with anyio.move_on_after(SHUTDOWN_S):
                 await gateway.executor.flush()
             tasks.cancel_scope.cancel()
     log.info("stopped")
 
 
-async def _build(settings: Settings, stack: AsyncExitStack) -> Gateway:
+async def _for_ever(name: str, run: Callable[[], Awaitable[object]]) -> None:
+    """A task that returns is as broken as one that raises."""
+    await run()
+    raise AssertionError(name)
+
+
+async def _within(scope: anyio.CancelScope, run: Callable[[], Awaitable[object]]) -> None:
+    with scope:
+        await run()
+
+
+async def _stop_signal() -> None:
+    """Return at the first SIGINT or SIGTERM."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            log.info("signal", name=signal.Signals(number).name)
+            return
+
+
+async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, HttpServer]:
     clock = SystemClock()
     counters: Counter[str] = Counter()
     ring = KeyRing(settings.publisher_keys())
     order_key = settings.order_key()
-    token = settings.bearer_token()
+    settings.bearer_token()  # say what is missing before anything is opened
     db = await stack.enter_async_context(Database.open(settings.store_path))
     settings.packages_path.mkdir(parents=True, exist_ok=True)
     sweep(settings.packages_path)
     writer = Writer(db)
     doorbell = Doorbell()
-    control = MqttLink(_link_settings(settings, settings.broker_client_id, [f"tg1/up/+/+/{kind}" for kind in sorted(CONTROL_KINDS)], 1))
+    control = MqttLink(
+        _link_settings(settings, settings.broker_client_id, [f"tg1/up/+/+/{kind}" for kind in sorted(CONTROL_KINDS)], 1)
+    )
     bulk = MqttLink(_link_settings(settings, f"{settings.broker_client_id}.b", ["tg1/up/+/+/ack"], 0))
     plans = Plans(db, ring)
     sessions = Sessions(db, plans, Terms(), counters)
@@ -153,14 +174,11 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Gateway:
     stack.callback(shelf.close)
     pump = Pump(bulk, shelf, clock, rate_bps=settings.bulk_bytes_per_s, counters=counters)
 
-    def on_transfer(session: Terminal, is_open: bool) -> None:
+    def on_transfer(session: Terminal, *, is_open: bool) -> None:
         if is_open:
             pump.open(session)
         else:
             pump.close(session.id)
-
-    def on_lost(terminal: str) -> None:
-        dispatcher.forget(terminal)
 
     executor = Executor(
         writer,
@@ -168,16 +186,21 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Gateway:
         order_key,
         counters=counters,
         on_transfer=on_transfer,
-        on_lost=on_lost,
+        on_lost=lambda terminal: dispatcher.forget(terminal),  # noqa: PLW0108 - made below
         is_current=sessions.is_current,
         on_committed=lambda: doorbell.ring("ledger"),
     )
     timers = Timers(clock)
-    dispatcher = Dispatcher(db, sessions, executor, pump, timers, clock, counters, random.Random())
-    services = Services(db=db, doorbell=doorbell, packages_path=settings.packages_path, ring=ring, token=token)
-    return Gateway(
-        settings=settings,
+    chance = random.Random()  # noqa: S311 - spreads retries, guards nothing
+    dispatcher = Dispatcher(db, sessions, executor, pump, timers, clock, counters, chance)
+    services = Services(
         db=db,
+        doorbell=doorbell,
+        packages_path=settings.packages_path,
+        ring=ring,
+        package_max_bytes=settings.package_max_bytes,
+    )
+    gateway = Gateway(
         writer=writer,
         control=control,
         bulk=bulk,
@@ -186,9 +209,36 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Gateway:
         pump=pump,
         timers=timers,
         dispatcher=dispatcher,
-        campaigns=Campaigns(db, writer, sessions, plans, dispatcher, executor, doorbell, clock, counters),
+        campaigns=Campaigns(db, sessions, plans, dispatcher, executor, doorbell, clock, counters),
         orders=Orders(db, sessions, dispatcher, doorbell, counters),
         recovery=Recovery(db, sessions, dispatcher, executor, control),
-        services=services,
         counters=counters,
+    )
+    app = create_app(
+        services,
+        token=settings.bearer_token(),
+        not_ready=gateway.not_ready,
+        stats=gateway.stats,
+        streams_max=settings.streams_max,
+        request_max_bytes=settings.request_max_bytes,
+    )
+    http = HttpServer(app, app.state.streams, host=settings.http_host, port=settings.http_port)
+    return gateway, http
+
+
+def _link_settings(settings: Settings, client_id: str, filters: Sequence[str], qos: int) -> LinkSettings:
+    def text(path: Path | None) -> str | None:
+        return None if path is None else str(path)
+
+    return LinkSettings(
+        host=settings.broker_host,
+        port=settings.broker_port,
+        client_id=client_id,
+        filters=tuple((one, qos) for one in filters),
+        username=settings.broker_username,
+        password=settings.broker_secret(),
+        tls=settings.broker_tls,
+        ca_file=text(settings.broker_ca_file),
+        cert_file=text(settings.broker_cert_file),
+        key_file=text(settings.broker_key_file),
     )

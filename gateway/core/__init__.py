@@ -1,0 +1,1 @@
+"""Decides: events in, effects out. Pure: no clock, no chance, no I/O, no logging (docs/architecture.md)."""

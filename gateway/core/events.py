@@ -1,4 +1,4 @@
-"""Events: the only way in which the core learns anything. Each is one fact with the time it became known as ``handle``'s argument."""
+"""Events: the only way in which the core learns anything. Each is one fact; its time is an argument of ``handle``."""
 
 from __future__ import annotations
 

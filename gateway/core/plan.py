@@ -12,8 +12,8 @@ from gateway.core.states import UpgradeState
 
 _HOUR_S: Final = 3600.0
 
-#: How long each waiting state may last before silence or indecision ends it (seconds). In ``transferring`` it runs from the last
-#: progress; ``scheduled`` and ``deferred`` end with the campaign; ``soaking`` counts from the end of the soak.
+#: How long each waiting state may last before silence or indecision ends it (seconds). In ``transferring`` it runs from the
+#: last progress; ``scheduled`` and ``deferred`` end with the campaign; ``soaking`` counts from the end of the soak.
 DEADLINES_S: Final[Mapping[UpgradeState, float]] = {
     UpgradeState.OFFERED: 24 * _HOUR_S,
     UpgradeState.PREPARING: 12 * _HOUR_S,

@@ -1,4 +1,7 @@
-"""What follows from a failure: try again, and at what cost, or give up. One table by code; "gateway busy" never costs an attempt."""
+"""What follows from a failure: try again, and at what cost, or give up.
+
+One table by code. What passes by itself, silence and "gateway busy" never cost an attempt.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Rule 1: everything that moves an upgrade is a ``Trigger``, and (state, trigger) 
 Rule 2: what a terminal proves beats what the gateway assumed. So a report may jump forward over states that the gateway has not
 seen (its reports were lost, or the store was restored from a backup), and may even leave ``failed``, ``expired`` and
 ``cancelled``, which are the gateway's own guesses about a silent terminal.
-Rule 3: past ``staged`` there is no way back but through the terminal: an upgrade that installs is neither cancelled nor expired.
+Rule 3: past ``staged`` there is no way back but through the terminal: what installs is neither cancelled nor expired.
 
 ``docs/architecture.md`` draws ``as_mermaid()``; a test keeps both equal.
 """
@@ -160,7 +160,9 @@ def as_mermaid() -> str:
 
     lines = ["stateDiagram-v2", "    [*] --> scheduled"]
     order = list(UpgradeState)
-    for (state, target), triggers in sorted(arrows.items(), key=lambda arrow: (order.index(arrow[0][0]), order.index(arrow[0][1]))):
+    for (state, target), triggers in sorted(
+        arrows.items(), key=lambda arrow: (order.index(arrow[0][0]), order.index(arrow[0][1]))
+    ):
         lines.append(f"    {state} --> {target}: {', '.join(sorted(triggers))}")
     lines += [f"    {state} --> [*]" for state in UpgradeState if state in FINAL]
     return "\n".join(lines)

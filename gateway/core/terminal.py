@@ -11,7 +11,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
-from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SendOrder, SendReceipt, SendWelcome
+from gateway.core.effects import (
+    Append,
+    CloseTransfer,
+    Effect,
+    OpenTransfer,
+    SaveOrder,
+    SaveTerminal,
+    SendOrder,
+    SendReceipt,
+    SendWelcome,
+)
 from gateway.core.estimate import as_wire, estimate_upgrade
 from gateway.core.events import Acked, End, Event, Heard, Ordered, Refuse, Start, Tick, Unsure
 from gateway.core.states import UpgradeState
@@ -19,7 +29,20 @@ from gateway.core.transfer.pacing import FixedWindow, Pacing
 from gateway.core.transfer.window import Transfer
 from gateway.core.upgrade import Upgrade
 from gateway.wire.codes import Code, OrderKind, Phase
-from gateway.wire.messages import Ack, Facts, Hello, OpenUpgrade, Order, Plain, PlainMap, Presence, Receipt, Report, Result, Welcome
+from gateway.wire.messages import (
+    Ack,
+    Facts,
+    Hello,
+    OpenUpgrade,
+    Order,
+    Plain,
+    PlainMap,
+    Presence,
+    Receipt,
+    Report,
+    Result,
+    Welcome,
+)
 from gateway.wire.ranges import RangeSet
 
 #: A death counts after this long, so that a reconnect within it is no outage (seconds).
@@ -127,7 +150,7 @@ class Terminal:
         upgrade = self.upgrade
         if upgrade is not None and (entries or sends):
             out.append(upgrade.save(self._have_bytes(upgrade)))
-        out += [entry for entry in entries]
+        out += list(entries)
         return out + sends
 
     def deadline(self) -> float:
@@ -139,9 +162,9 @@ class Terminal:
             if self.online:
                 at = min(at, self._sending.due_at, max(upgrade.order_due_at(), self._sending_floor()))
         if self.orders:
-            at = min(at, min(order.expires_at for order in self.orders.values()))
+            at = min(at, *(order.expires_at for order in self.orders.values()))
             if self.online and not self._undisturbed():
-                at = min(at, min(order.due_at for order in self.orders.values()))
+                at = min(at, *(order.due_at for order in self.orders.values()))
         return at
 
     @property
@@ -195,9 +218,7 @@ class Terminal:
             case _:
                 assert_never(event)
 
-    def _heard(
-        self, message: Presence | Hello | Report | Result, now: float, jitter: float, out: list[Effect]
-    ) -> list[Append]:
+    def _heard(self, message: Presence | Hello | Report | Result, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         match message:
             case Presence():
                 self._presence(message, now)
@@ -244,11 +265,7 @@ class Terminal:
         if upgrade is None:
             return []
 
-        version = hello.facts.components.get(upgrade.plan.target.component)
-        if upgrade.state is UpgradeState.SOAKING and version != upgrade.plan.target.version:
-            evidence = {"version": version, "expected_version": upgrade.plan.target.version}
-            return upgrade.disprove("hello", evidence, now)
-        return []
+        return upgrade.shown(hello.facts.components.get(upgrade.plan.target.component), now)
 
     def _recall(self, upgrade: str) -> None:
         """The terminal works on an upgrade that is not the present one here: unless another is under way, it is from now on."""
@@ -343,7 +360,9 @@ class Terminal:
         for order in [order for order in self.orders.values() if now >= order.expires_at]:
             del self.orders[order.id]
             out.append(
-                SaveOrder(order=order.id, terminal=self.id, status="expired", code=Code.ORDER_EXPIRED.value, at_us=int(now * 1e6))
+                SaveOrder(
+                    order=order.id, terminal=self.id, status="expired", code=Code.ORDER_EXPIRED.value, at_us=int(now * 1e6)
+                )
             )
         upgrade = self.upgrade
         return upgrade.tick(now, online=self.online, jitter=jitter) if upgrade is not None else []
@@ -369,7 +388,7 @@ class Terminal:
     def _due_upgrade_order(self, now: float, out: list[Effect]) -> None:
         upgrade = self.upgrade
         kind = upgrade.due_order(now) if upgrade is not None else None
-        if upgrade is None or kind is None:
+        if upgrade is None or (kind is None and not upgrade.wants_proof):
             self._sending = _Sending()
             return
 
@@ -379,12 +398,16 @@ class Terminal:
         if now < self._sending.due_at:
             return
 
-        self.counter += 1
-        if kind is OrderKind.UPGRADE_TRANSFER and upgrade.transfer == 0:
-            upgrade.transfer = self.counter
         self._sending.tries += 1
         offered = kind is OrderKind.UPGRADE_OFFER
         self._sending.due_at = now + self._backoff(self._sending.tries, OFFER_RESEND_MAX_S if offered else RESEND_MAX_S)
+        if kind is None:
+            out.append(self._welcome(now, hello=True))  # it says that it is verified: let its facts say so too
+            return
+
+        self.counter += 1
+        if kind is OrderKind.UPGRADE_TRANSFER and upgrade.transfer == 0:
+            upgrade.transfer = self.counter
         out.append(self._order(order, kind, upgrade.order_args(kind, self._estimate(upgrade)), now, _NEVER))
 
     def _due_orders(self, now: float, out: list[Effect]) -> None:
@@ -397,9 +420,7 @@ class Terminal:
             order.tries += 1
             order.due_at = now + self._backoff(order.tries)
             if order.tries == 1:
-                out.append(
-                    SaveOrder(order=order.id, terminal=self.id, status="sent", code=Code.OK.value, at_us=int(now * 1e6))
-                )
+                out.append(SaveOrder(order=order.id, terminal=self.id, status="sent", code=Code.OK.value, at_us=int(now * 1e6)))
             out.append(self._order(order.id, order.kind, order.args, now, order.expires_at))
 
     def _keep_transfer(self, now: float, out: list[Effect]) -> None:

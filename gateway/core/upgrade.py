@@ -71,6 +71,8 @@ class Upgrade:
     progress_at: float = 0.0
     soak_until: float = 0.0
     healthy: int = 0
+    proven: bool = False
+    """Since the boot of the new version, a hello has shown it too: a report alone may lie."""
 
     # The terminal's answers that later orders need.
     consented: bool = False
@@ -112,7 +114,7 @@ class Upgrade:
         if self.withdrawn:
             return OrderKind.UPGRADE_CANCEL
         if self.state is _S.SOAKING:
-            return OrderKind.UPGRADE_COMMIT if now >= self.soak_until and self.healthy else None
+            return OrderKind.UPGRADE_COMMIT if now >= self.soak_until and self.healthy and self.proven else None
         if self.state is _S.PREPARING and now < self.not_before:
             return None
         return _ORDERS.get(self.state)
@@ -209,7 +211,7 @@ class Upgrade:
             return []
 
         code = Code.DEADLINE_PASSED if online else Code.LINK_LOST
-        if self.state is _S.SOAKING and online and not self.healthy:
+        if self.state is _S.SOAKING and online and not (self.healthy and self.proven):
             code = Code.HEALTH_REGRESSED
         return self._fail(code, "gateway", "deadline", now, jitter, {"waited_s": round(now - self.since, 3)})
 
@@ -299,6 +301,7 @@ class Upgrade:
         entries = self._move_or_note(Trigger.VERIFIED, report.what, now, report.code, evidence)
         if self.state is _S.SOAKING and self.since == now:
             self.soak_until = now + self.plan.soak_s
+            self.proven = False
             self.healthy = 0 if self.plan.soak_s > self.plan.health_every_s else 1
         return entries
 
@@ -307,6 +310,19 @@ class Upgrade:
             self.healthy += self.state is _S.SOAKING
             return [self._note(report.what.value, "terminal", now, report.code, evidence)]
         return self._move(Trigger.ROLL_BACK, "terminal", report.what.value, now, Code.HEALTH_REGRESSED, evidence)
+
+    @property
+    def wants_proof(self) -> bool:
+        """Whether a hello must still show the new version."""
+        return self.state is _S.SOAKING and not self.proven
+
+    def shown(self, version: str | None, now: float) -> list[Append]:
+        """A hello of the soaking terminal shows what it runs."""
+        expected = self.plan.target.version
+        if self.state is not _S.SOAKING or version == expected:
+            self.proven = self.state is _S.SOAKING
+            return []
+        return self.disprove("hello", {"version": version, "expected_version": expected}, now)
 
     def disprove(self, what: str, evidence: Mapping[str, Any], now: float) -> list[Append]:
         """The terminal claims or shows another version than the release's: no success, and back to the old one."""
@@ -325,9 +341,7 @@ class Upgrade:
             return []
         return self._move(Trigger.INSTALL, "gateway", "install", now)
 
-    def _fail(
-        self, code: Code, actor: str, what: str, now: float, jitter: float, evidence: Mapping[str, Any]
-    ) -> list[Append]:
+    def _fail(self, code: Code, actor: str, what: str, now: float, jitter: float, evidence: Mapping[str, Any]) -> list[Append]:
         rule = rule_for(code)
         again = rule.again and (not rule.costs_attempt or self.attempt < self.plan.attempts_max)
         if again and self.state is _S.SCHEDULED:
@@ -352,9 +366,7 @@ class Upgrade:
             since = self.soak_until
         return since + self.plan.deadline_s(self.state)
 
-    def _move_or_note(
-        self, trigger: Trigger, what: What, now: float, code: Code, evidence: Mapping[str, Any]
-    ) -> list[Append]:
+    def _move_or_note(self, trigger: Trigger, what: What, now: float, code: Code, evidence: Mapping[str, Any]) -> list[Append]:
         """Reports about what is past or already known are kept, and move nothing."""
         if allowed(self.state, trigger):
             return self._move(trigger, "terminal", what.value, now, code, evidence)
@@ -386,9 +398,7 @@ class Upgrade:
     def _note(self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any]) -> Append:
         return self._entry(what, actor, now, code, evidence, self.state)
 
-    def _entry(
-        self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any], old: UpgradeState
-    ) -> Append:
+    def _entry(self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any], old: UpgradeState) -> Append:
         return Append(
             at_us=int(now * 1e6),
             terminal=self.terminal,
@@ -430,6 +440,7 @@ class Upgrade:
                 "pa": self.progress_at,
                 "soak": self.soak_until,
                 "ok": self.healthy,
+                "proven": self.proven,
                 "yes": self.consented,
                 "wd": self.withdrawn,
                 "step": self.step,
@@ -450,7 +461,7 @@ class Upgrade:
             kept = msgpack.unpackb(snapshot, use_list=False)
             out.since, out.not_before, out.progress_at = kept["since"], kept["nb"], kept["pa"]
             out.seqs, out.top_seq = RangeSet(kept["seqs"]), kept["top"]
-            out.soak_until, out.healthy = kept["soak"], kept["ok"]
+            out.soak_until, out.healthy, out.proven = kept["soak"], kept["ok"], kept["proven"]
             out.consented, out.withdrawn = kept["yes"], kept["wd"]
             out.step, out.transfer = kept["step"], kept["x"]
             out.have, out.sent_bytes = RangeSet(kept["have"]), kept["sent"]

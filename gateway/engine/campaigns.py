@@ -1,4 +1,4 @@
-"""Carries out what campaigns' rows say: starts upgrades as ``core.rollout`` decides, ends those of aborted and expired campaigns.
+"""Carries out what campaigns' rows say: starts upgrades as ``core.rollout`` decides, ends those of aborted and expired ones.
 
 Level-triggered: every look reads the stored state anew, so a missed doorbell or a crash costs at most one poll. The API changes
 rows; only this module turns them into events.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-import anyio
 import structlog
 
 from gateway.core.effects import Append
@@ -70,7 +69,7 @@ class Campaigns:
                     await self._look(row)
             except StoreError as exc:
                 self._counters["store_failed"] += 1
-                log.error("campaigns_unreadable", reason=str(exc))
+                log.exception("campaigns_unreadable", reason=str(exc))
             await self._doorbell.wait("campaigns", LOOK_EVERY_S)
 
     async def _look(self, row: CampaignRow) -> None:
@@ -102,9 +101,7 @@ class Campaigns:
                 pass
         if row.reason != decision.reason and decision.verdict in {Verdict.RUN, Verdict.HOLD, Verdict.EXPIRE}:
             at_us = int(now * 1e6)
-            await campaigns.set_state(
-                self._db, row.id, row.state, expected=(row.state,), at_us=at_us, reason=decision.reason
-            )
+            await campaigns.set_state(self._db, row.id, row.state, expected=(row.state,), at_us=at_us, reason=decision.reason)
 
     async def _counts(self, row: CampaignRow, now: float) -> list[WaveCounts]:
         """How the waves stand: states from the store, places from the sessions, since only these know who is online."""
@@ -186,8 +183,6 @@ class Campaigns:
             evidence={"reason": reason},
         )
         async with self._db.write() as tx:
-            if await campaigns.set_state(
-                tx, row.id, state, expected=(row.state,), at_us=entry.at_us, reason=reason
-            ):
+            if await campaigns.set_state(tx, row.id, state, expected=(row.state,), at_us=entry.at_us, reason=reason):
                 await ledger.append(tx, [entry])
         self._doorbell.ring("ledger")

@@ -21,7 +21,7 @@ from gateway.engine.ports import Inbound, Link
 from gateway.engine.pump import Pump
 from gateway.engine.sessions import Sessions
 from gateway.engine.timers import Timers
-from gateway.errors import StateError, StoreError, WireError
+from gateway.errors import StoreError, WireError
 from gateway.store import terminals
 from gateway.store.database import Database
 from gateway.wire.codec import decode
@@ -63,10 +63,10 @@ class Dispatcher:
         """Let a session decide, queue what follows, and set its timer. The one place where ``handle`` is called."""
         try:
             effects = session.handle(event, self._clock.now(), self._rng.random())
-        except StateError as exc:
+        except Exception as exc:
             # Our own bug must not stop other terminals: forget the session, its true state is in the store.
-            self._counters["state_bug"] += 1
-            log.exception("state_bug", terminal=session.id, event=type(event).__name__, reason=str(exc))
+            self._counters["handle_failed"] += 1
+            log.exception("handle_failed", terminal=session.id, event=type(event).__name__, reason=str(exc))
             self.forget(session.id)
             return
         self._executor.submit(session, effects)
@@ -90,7 +90,7 @@ class Dispatcher:
                     break
                 except StoreError as exc:
                     self._counters["store_failed"] += 1
-                    log.error("load_failed", reason=str(exc))
+                    log.exception("load_failed", reason=str(exc))
                     await anyio.sleep(STORE_RETRY_S)
 
     async def run_bulk(self, link: Link) -> None:
@@ -118,7 +118,7 @@ class Dispatcher:
             self._counters[f"bad:{exc.code}"] += 1
             return None
 
-        if address.bulk is not isinstance(message, Ack) or address.kind not in CONTROL_KINDS and not address.bulk:
+        if address.bulk is not isinstance(message, Ack) or (address.kind not in CONTROL_KINDS and not address.bulk):
             self._counters["bad:wrong_connection"] += 1
             return None
         return address, message

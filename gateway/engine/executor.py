@@ -17,7 +17,7 @@ import structlog
 from gateway.core.effects import CloseTransfer, Effect, OpenTransfer, Save, SendOrder, SendReceipt, SendWelcome
 from gateway.core.terminal import Terminal
 from gateway.engine.ports import Link
-from gateway.errors import StoreError
+from gateway.errors import StoreError, WireError
 from gateway.trust.orders import sign_order
 from gateway.wire.codec import MAX_RECEIPTS, encode
 from gateway.wire.messages import Receipt
@@ -41,6 +41,13 @@ class Saver(Protocol):
         ...
 
 
+class OnTransfer(Protocol):
+    """Told when a session's transfer opens or closes, after its commit."""
+
+    def __call__(self, session: Terminal, *, is_open: bool) -> None:
+        """See the class."""
+
+
 @dataclass(slots=True)
 class _Item:
     session: Terminal
@@ -57,7 +64,7 @@ class Executor:
         order_key: bytes,
         *,
         counters: Counter[str],
-        on_transfer: Callable[[Terminal, bool], None],
+        on_transfer: OnTransfer,
         on_lost: Callable[[str], None],
         is_current: Callable[[Terminal], bool],
         on_committed: Callable[[], None],
@@ -128,7 +135,7 @@ class Executor:
         if saves and not await self._save(items, saves):
             return
         for session, is_open in transfers:
-            self._on_transfer(session, is_open)
+            self._on_transfer(session, is_open=is_open)
         if sends:
             await self._publish(sends)
 
@@ -139,7 +146,7 @@ class Executor:
         except StoreError as exc:
             self._counters["store_failed"] += 1
             self.failing = str(exc)
-            log.error("commit_failed", reason=str(exc), sessions=len(items))
+            log.exception("commit_failed", reason=str(exc), sessions=len(items))
             for item in items:
                 self._on_lost(item.session.id)
             await anyio.sleep(STORE_RETRY_S)
@@ -155,19 +162,27 @@ class Executor:
         """What does not go out now is repeated when it is due again: the state still calls for it."""
         messages: list[tuple[str, bytes]] = []
         for send in _merge_receipts(sends):
-            match send:
-                case SendOrder(order=order):
-                    messages.append((down(order.terminal, "order"), encode(sign_order(order, self._order_key))))
-                    self._counters[f"order:{order.kind}"] += 1
-                case SendWelcome(terminal=terminal, welcome=welcome):
-                    messages.append((down(terminal, "welcome"), encode(welcome)))
-                case SendReceipt(terminal=terminal, receipt=receipt):
-                    messages.append((down(terminal, "receipt"), encode(receipt)))
-                case _:
-                    assert_never(send)
+            try:
+                messages.append(self._message(send))
+            except WireError as exc:
+                # For one, a terminal that claims to have seen the highest counter there is leaves none for its next order.
+                self._counters["unsendable"] += 1
+                log.warning("unsendable", effect=type(send).__name__, reason=str(exc))
         handed_over = await self._link.publish_many(messages, qos=1)
         self._counters["control_sent"] += handed_over
         self._counters["control_unsent"] += len(messages) - handed_over
+
+    def _message(self, send: SendOrder | SendWelcome | SendReceipt) -> tuple[str, bytes]:
+        match send:
+            case SendOrder(order=order):
+                self._counters[f"order:{order.kind}"] += 1
+                return down(order.terminal, "order"), encode(sign_order(order, self._order_key))
+            case SendWelcome(terminal=terminal, welcome=welcome):
+                return down(terminal, "welcome"), encode(welcome)
+            case SendReceipt(terminal=terminal, receipt=receipt):
+                return down(terminal, "receipt"), encode(receipt)
+            case _:
+                assert_never(send)
 
     async def _wait_emptied(self) -> None:
         if self._emptied.is_set():
@@ -213,7 +228,7 @@ def _merge_receipts(
 
 def _joined(first: SendOrder | SendWelcome | SendReceipt, second: SendReceipt) -> SendReceipt | None:
     if not isinstance(first, SendReceipt):
-        raise AssertionError(first)
+        raise TypeError(first)
     seqs = tuple(dict.fromkeys(first.receipt.seqs + second.receipt.seqs))
     orders = tuple(dict.fromkeys(first.receipt.orders + second.receipt.orders))
     if len(seqs) > MAX_RECEIPTS or len(orders) > MAX_RECEIPTS:

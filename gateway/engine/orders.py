@@ -41,7 +41,7 @@ class Orders:
                 await self._look()
             except StoreError as exc:
                 self._counters["store_failed"] += 1
-                log.error("orders_unreadable", reason=str(exc))
+                log.exception("orders_unreadable", reason=str(exc))
             await self._doorbell.wait("orders", LOOK_EVERY_S)
 
     async def _look(self) -> None:
@@ -56,6 +56,4 @@ class Orders:
             for row in page:
                 session = self._sessions.get(row.terminal)
                 if session is not None:
-                    self._dispatcher.apply(
-                        session, Ordered(row.id, OrderKind(row.kind), row.expires_us / 1e6, row.args)
-                    )
+                    self._dispatcher.apply(session, Ordered(row.id, OrderKind(row.kind), row.expires_us / 1e6, row.args))

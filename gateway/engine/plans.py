@@ -1,4 +1,4 @@
-"""Reads a campaign's stored terms into the core's ``Plan`` and ``Rollout``. Plans are fixed, so each is read once and shared."""
+"""Reads a campaign's stored terms into the core's ``Plan`` and ``Rollout``. A plan is fixed, so it is read once and shared."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Plans:
         self._kept: OrderedDict[str, _Terms] = OrderedDict()
 
     async def of(self, campaign: str) -> Plan:
-        """The plan of a stored campaign; ``StoreError`` when its rows are gone, ``TrustError`` when its package is not believed."""
+        """The plan of a campaign; ``StoreError`` when its rows are gone, ``TrustError`` when its package is not believed."""
         return (await self._terms(campaign)).plan
 
     async def manifest_of(self, campaign: str) -> Manifest:
@@ -64,7 +64,9 @@ def plan_of(row: CampaignRow, package: PackageRow, manifest: Manifest) -> Plan:
     """The terms of a campaign. ``services.campaigns`` has checked the settings before they were stored."""
     given: dict[str, Any] = dict(row.settings)
     started = (row.started_us or row.created_us) / 1e6
-    optional: dict[str, Any] = {key: given[key] for key in ("attempts_max", "recheck_s", "retry_scale", "progress_every_s") if key in given}
+    optional: dict[str, Any] = {
+        key: given[key] for key in ("attempts_max", "recheck_s", "retry_scale", "progress_every_s") if key in given
+    }
     if "first_chunk_kib" in given:
         optional["first_chunk_blocks"] = given["first_chunk_kib"]
     deadlines = {UpgradeState(state): float(seconds) for state, seconds in given.get("deadlines_s", {}).items()}

@@ -20,8 +20,7 @@ from gateway.engine.budget import ByteBudget
 from gateway.engine.clock import Clock
 from gateway.engine.ports import Link
 from gateway.errors import StoreError
-from gateway.wire.codec import encode
-from gateway.wire.messages import Chunk
+from gateway.wire.codec import encode_chunk
 from gateway.wire.topics import down
 
 log = structlog.get_logger()
@@ -153,16 +152,16 @@ class Pump:
             except StoreError as exc:
                 # Counts as lost on the way, so the transfer's next probe is the next try; others go on.
                 self._counters["package_unreadable"] += 1
-                log.error("package_unreadable", terminal=lane.session.id, reason=str(exc))
+                log.exception("package_unreadable", terminal=lane.session.id, reason=str(exc))
                 return False
-            chunk = Chunk(
+            payload = encode_chunk(
                 transfer=transfer.id,
                 number=piece.number,
                 index=piece.block,
                 stamp_ms=int(now * 1000),
                 data=data,
             )
-            messages.append((lane.topic, encode(chunk)))
+            messages.append((lane.topic, payload))
             lane.deficit -= piece.length_bytes
         return True
 

@@ -1,7 +1,7 @@
 """After a start or an outage of the link: what was believed of the terminals may be stale, so they are asked, not all at once.
 
-Only terminals that were online are asked, at ``ASK_PER_S``; one that stays silent counts as offline a minute later. Transfers do
-not wait for this: a terminal's next ack says all that its transfer needs.
+Only terminals that were online are asked, at ``ASK_PER_S``; one that stays silent counts as offline a minute later. Transfers
+do not wait for this: a terminal's next ack says all that its transfer needs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Recovery:
                 try:
                     await self._ask_all()
                 except StoreError as exc:
-                    log.error("recovery_unreadable", reason=str(exc))
+                    log.exception("recovery_unreadable", reason=str(exc))
                     seen = 0
                     await anyio.sleep(1.0)
                 continue

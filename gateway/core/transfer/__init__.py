@@ -1,1 +1,4 @@
-"""How one package moves to one terminal: what is wanted and in flight (``window``), how much may be (``pacing``), in which pieces (``plan``)."""
+"""How one package moves to one terminal.
+
+``window`` knows what is wanted and in flight, ``pacing`` how much may be, ``plan`` in which pieces.
+"""

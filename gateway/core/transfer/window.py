@@ -62,7 +62,7 @@ class Tally:
 
 
 class Transfer:
-    """See the module. ``first_number`` must be above every number sent before for this transfer id (milliseconds of Unix time do)."""
+    """See the module. ``first_number`` must exceed every number sent before for this transfer id (Unix milliseconds do)."""
 
     __slots__ = (
         "_chunk_blocks",

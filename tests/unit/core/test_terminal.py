@@ -23,9 +23,9 @@ def test_a_hello_is_answered_and_its_facts_are_kept() -> None:
     """A welcome with the same epoch ends the terminal's repetition."""
     effects = terminal().handle(hello(7, counter=40), NOW)
 
-    assert [True] == [effect.online for effect in effects if isinstance(effect, SaveTerminal)]
-    assert [FACTS] == [effect.facts for effect in effects if isinstance(effect, SaveTerminal)]
-    assert [7] == [effect.welcome.epoch for effect in effects if isinstance(effect, SendWelcome)]
+    assert [effect.online for effect in effects if isinstance(effect, SaveTerminal)] == [True]
+    assert [effect.facts for effect in effects if isinstance(effect, SaveTerminal)] == [FACTS]
+    assert [effect.welcome.epoch for effect in effects if isinstance(effect, SendWelcome)] == [7]
 
 
 def test_a_death_counts_after_the_grace_and_only_for_the_newest_epoch() -> None:
@@ -37,7 +37,7 @@ def test_a_death_counts_after_the_grace_and_only_for_the_newest_epoch() -> None:
     assert found.online
 
     found.handle(Heard(Presence(epoch=5, online=False)), NOW + 100)
-    assert NOW + 100 + OFFLINE_GRACE_S == found.deadline()
+    assert found.deadline() == NOW + 100 + OFFLINE_GRACE_S
     found.handle(Tick(), NOW + 100 + OFFLINE_GRACE_S)
     assert not found.online
 
@@ -59,8 +59,8 @@ def test_a_terminal_that_lost_its_epoch_is_told_the_one_to_exceed() -> None:
     found.handle(hello(50), NOW)
     effects = found.handle(hello(1), NOW + 1)
 
-    assert [50] == [effect.welcome.epoch for effect in effects if isinstance(effect, SendWelcome)]
-    assert 50 == found.epoch
+    assert [effect.welcome.epoch for effect in effects if isinstance(effect, SendWelcome)] == [50]
+    assert found.epoch == 50
 
 
 def test_an_order_is_repeated_with_the_same_id_and_a_new_counter_until_it_is_answered() -> None:
@@ -70,17 +70,17 @@ def test_an_order_is_repeated_with_the_same_id_and_a_new_counter_until_it_is_ans
     while len(sent) < 4:
         sent += orders(found.handle(Tick(), found.deadline()))
 
-    assert [OrderKind.UPGRADE_OFFER] * 4 == [order.kind for order in sent]
-    assert 1 == len({order.id for order in sent})
+    assert [order.kind for order in sent] == [OrderKind.UPGRADE_OFFER] * 4
+    assert len({order.id for order in sent}) == 1
     assert sorted({order.counter for order in sent}) == [order.counter for order in sent]
-    assert [] == orders(found.handle(report(What.DECLINED, 1, Code.DECLINED_BY_MERCHANT), NOW + 9))
+    assert orders(found.handle(report(What.DECLINED, 1, Code.DECLINED_BY_MERCHANT), NOW + 9)) == []
 
 
 def test_what_is_due_goes_out_at_once_to_a_new_session() -> None:
     """Whatever was queued for the old one may be gone."""
     found, _ = brought_to(UpgradeState.PREPARING)
 
-    assert [OrderKind.UPGRADE_PREPARE] == kinds(found.handle(hello(2), NOW + 0.5))
+    assert kinds(found.handle(hello(2), NOW + 0.5)) == [OrderKind.UPGRADE_PREPARE]
 
 
 def test_nothing_is_sent_to_an_offline_terminal() -> None:
@@ -89,7 +89,7 @@ def test_nothing_is_sent_to_an_offline_terminal() -> None:
     found.handle(Heard(Presence(epoch=1, online=False)), NOW + 1)
     found.handle(Tick(), NOW + 20)
 
-    assert [] == orders(found.handle(Tick(), NOW + 3600))
+    assert orders(found.handle(Tick(), NOW + 3600)) == []
     assert not found.holds_place
 
 
@@ -98,7 +98,7 @@ def test_the_counter_follows_the_terminal_when_it_is_ahead() -> None:
     found = terminal()
     found.handle(hello(1, counter=900), NOW)
 
-    assert [901] == [order.counter for order in orders(found.handle(Start(), NOW))]
+    assert [order.counter for order in orders(found.handle(Start(), NOW))] == [901]
 
 
 def test_a_report_is_stored_before_its_receipt_and_only_once() -> None:
@@ -107,10 +107,10 @@ def test_a_report_is_stored_before_its_receipt_and_only_once() -> None:
     first = found.handle(report(What.ACCEPTED, 1), NOW)
     again = found.handle(report(What.ACCEPTED, 1), NOW + 1)
 
-    assert ["accepted"] == [effect.what for effect in first if isinstance(effect, Append)]
-    assert [] == [effect for effect in again if isinstance(effect, Append)]
+    assert [effect.what for effect in first if isinstance(effect, Append)] == ["accepted"]
+    assert [effect for effect in again if isinstance(effect, Append)] == []
     for effects in (first, again):
-        assert [(1,)] == [effect.receipt.seqs for effect in effects if isinstance(effect, SendReceipt)]
+        assert [effect.receipt.seqs for effect in effects if isinstance(effect, SendReceipt)] == [(1,)]
 
 
 def test_reports_about_upgrades_unknown_here_are_kept_up_to_a_limit() -> None:
@@ -122,7 +122,7 @@ def test_reports_about_upgrades_unknown_here_are_kept_up_to_a_limit() -> None:
         effects = found.handle(report(What.VERIFIED, seq, upgrade="other"), NOW)
         kept += sum(isinstance(effect, Append) for effect in effects)
 
-    assert STRAY_REPORTS_MAX == kept
+    assert kept == STRAY_REPORTS_MAX
 
 
 def test_a_terminal_that_speaks_while_it_counts_as_offline_is_asked_for_a_hello() -> None:
@@ -130,7 +130,7 @@ def test_a_terminal_that_speaks_while_it_counts_as_offline_is_asked_for_a_hello(
     found = Terminal("T1", Terms(), upgrade=terminal().upgrade)
     effects = found.handle(report(What.ACCEPTED, 1), NOW)
 
-    assert [True] == [effect.welcome.hello for effect in effects if isinstance(effect, SendWelcome)]
+    assert [effect.welcome.hello for effect in effects if isinstance(effect, SendWelcome)] == [True]
 
 
 def test_unsure_presence_ends_with_a_hello_or_after_a_minute() -> None:
@@ -168,7 +168,7 @@ def test_acks_leave_nothing_to_store_but_progress_now_and_then() -> None:
         saved += found.handle(_ack(found.transfer.id, seq=second, cum=second), NOW + 100 + second)
 
     assert all(isinstance(effect, SaveUpgrade) for effect in saved)
-    assert 4 == len(saved)
+    assert len(saved) == 4
 
 
 def test_a_restarted_gateway_resumes_from_the_first_ack() -> None:
@@ -186,19 +186,19 @@ def test_a_restarted_gateway_resumes_from_the_first_ack() -> None:
     piece = again.transfer.next_chunk(NOW + 6)
 
     assert piece is not None
-    assert 128 == piece.block
+    assert piece.block == 128
 
 
 def test_an_ended_upgrade_that_the_terminal_still_holds_is_cancelled_there() -> None:
     """Also when it ended while the terminal was away."""
     found, _ = brought_to(UpgradeState.TRANSFERRING)
     sent = kinds(found.handle(End(Code.CANCELLED_BY_OPERATOR, "operator"), NOW + 1))
-    assert [OrderKind.UPGRADE_CANCEL] == sent
+    assert sent == [OrderKind.UPGRADE_CANCEL]
 
     found.handle(report(What.CANCELLED, 9, Code.CANCELLED_BY_OPERATOR), NOW + 2)
-    assert [] == kinds(found.handle(Tick(), NOW + 500))
+    assert kinds(found.handle(Tick(), NOW + 500)) == []
     held = OpenUpgrade(id="u1", phase=Phase.STAGED, transfer=0, have=((0, 3),), seq=9)
-    assert [OrderKind.UPGRADE_CANCEL] == kinds(found.handle(hello(2, upgrade=held), NOW + 600))
+    assert kinds(found.handle(hello(2, upgrade=held), NOW + 600)) == [OrderKind.UPGRADE_CANCEL]
 
 
 def test_orders_wait_while_the_terminal_installs() -> None:
@@ -220,9 +220,9 @@ def test_an_order_ends_with_its_result_and_a_repeated_result_is_receipted_again(
     result = Heard(Result(order="o1", status=ResultStatus.DONE, data={"ok": True}))
     first, again = found.handle(result, NOW + 1), found.handle(result, NOW + 2)
 
-    assert ["done"] == [effect.status for effect in first if isinstance(effect, SaveOrder)]
-    assert [] == [effect for effect in again if isinstance(effect, SaveOrder)]
-    assert 1 == sum(isinstance(effect, SendReceipt) for effect in again)
+    assert [effect.status for effect in first if isinstance(effect, SaveOrder)] == ["done"]
+    assert [effect for effect in again if isinstance(effect, SaveOrder)] == []
+    assert sum(isinstance(effect, SendReceipt) for effect in again) == 1
     assert not found.orders
 
 
@@ -232,7 +232,7 @@ def test_an_order_without_a_result_expires() -> None:
     found.handle(Ordered("o1", OrderKind.INSPECT, NOW + 50), NOW)
     effects = found.handle(Tick(), found.deadline())
 
-    assert ["expired"] == [effect.status for effect in effects if isinstance(effect, SaveOrder)]
+    assert [effect.status for effect in effects if isinstance(effect, SaveOrder)] == ["expired"]
 
 
 def test_a_terminal_that_does_not_know_the_upgrade_begins_again() -> None:
@@ -242,7 +242,7 @@ def test_a_terminal_that_does_not_know_the_upgrade_begins_again() -> None:
     order = f"u1-{found.upgrade.step}"
     found.handle(Heard(Result(order=order, status=ResultStatus.REFUSED, code=Code.UPGRADE_UNKNOWN)), NOW + 1)
 
-    assert (UpgradeState.SCHEDULED, 1) == (found.upgrade.state, found.upgrade.attempt)
+    assert (found.upgrade.state, found.upgrade.attempt) == (UpgradeState.SCHEDULED, 1)
     assert found.transfer is None
 
 
@@ -262,8 +262,8 @@ def test_fresh_facts_keep_a_terminal_that_is_not_ready_from_being_bothered() -> 
     found.handle(hello(facts=replace(FACTS, battery_pct=5)), NOW)
     effects = found.handle(Start(), NOW + 1)
 
-    assert [] == orders(effects)
-    assert [Code.BATTERY_LOW] == [effect.code for effect in effects if isinstance(effect, Append)]
+    assert orders(effects) == []
+    assert [effect.code for effect in effects if isinstance(effect, Append)] == [Code.BATTERY_LOW]
     assert found.upgrade is not None
     assert UpgradeState.SCHEDULED is found.upgrade.state
     assert NOW + 1 + PLAN.recheck_s == found.upgrade.not_before

@@ -7,7 +7,7 @@ from datetime import time
 
 import pytest
 
-from gateway.core.effects import Append
+from gateway.core.effects import Append, SendWelcome
 from gateway.core.events import End, Heard, Start, Tick
 from gateway.core.schedule import Window
 from gateway.core.states import FINAL, UpgradeState
@@ -21,9 +21,10 @@ def test_an_upgrade_that_goes_well_takes_every_step_and_ends_proven() -> None:
     """Offer, prepare, transfer, install, soak, commit."""
     found, seq = brought_to(UpgradeState.SOAKING)
     assert found.upgrade is not None
+    found.handle(hello(2, version="2.0.0"), NOW + 5)
     found.handle(report(What.HEALTH, seq + 1), NOW + 60)
-    assert [] == kinds(found.handle(Tick(), NOW + 599))
-    assert [OrderKind.UPGRADE_COMMIT] == kinds(found.handle(Tick(), NOW + 600))
+    assert kinds(found.handle(Tick(), NOW + 599)) == []
+    assert kinds(found.handle(Tick(), NOW + 600)) == [OrderKind.UPGRADE_COMMIT]
 
     found.handle(report(What.COMMITTED, seq + 2), NOW + 601)
     assert UpgradeState.SUCCEEDED is found.upgrade.state
@@ -35,10 +36,11 @@ def test_every_order_of_an_upgrade_has_an_id_of_its_own() -> None:
     sent = orders(found.handle(Start(), NOW))
     for seq, (_, what, detail) in enumerate(STORY, 1):
         sent += orders(found.handle(report(what, seq, **detail), NOW))
+    found.handle(hello(2, version="2.0.0"), NOW + 1)
     found.handle(report(What.HEALTH, 6), NOW + 1)
     sent += orders(found.handle(Tick(), NOW + 700))
 
-    assert ["offer", "prepare", "transfer", "install", "commit"] == [order.kind.split(".")[1] for order in sent]
+    assert [order.kind.split(".")[1] for order in sent] == ["offer", "prepare", "transfer", "install", "commit"]
     assert len(sent) == len({order.id for order in sent})
 
 
@@ -46,11 +48,11 @@ def test_no_success_without_a_health_report_in_the_soak() -> None:
     """Silence proves nothing."""
     found, _ = brought_to(UpgradeState.SOAKING)
     found.handle(Tick(), NOW + 600)
-    assert [] == kinds(found.handle(Tick(), NOW + 6000))
+    assert kinds(found.handle(Tick(), NOW + 6000)) == []
 
     assert found.upgrade is not None
     found.handle(Tick(), found.upgrade.deadline())
-    assert (UpgradeState.FAILED, Code.HEALTH_REGRESSED) == (found.upgrade.state, found.upgrade.code)
+    assert (found.upgrade.state, found.upgrade.code) == (UpgradeState.FAILED, Code.HEALTH_REGRESSED)
 
 
 @pytest.mark.parametrize("what", [What.BOOTED, What.VERIFIED])
@@ -60,8 +62,8 @@ def test_another_version_than_the_release_is_no_proof(what: What) -> None:
     effects = found.handle(report(what, seq + 1, version="1.0.0"), NOW)
 
     assert found.upgrade is not None
-    assert (UpgradeState.ROLLING_BACK, Code.VERSION_NOT_PROVEN) == (found.upgrade.state, found.upgrade.code)
-    assert [OrderKind.UPGRADE_ROLLBACK] == kinds(effects)
+    assert (found.upgrade.state, found.upgrade.code) == (UpgradeState.ROLLING_BACK, Code.VERSION_NOT_PROVEN)
+    assert kinds(effects) == [OrderKind.UPGRADE_ROLLBACK]
 
 
 def test_a_hello_that_shows_the_old_version_while_soaking_disproves_the_claim() -> None:
@@ -73,10 +75,21 @@ def test_a_hello_that_shows_the_old_version_while_soaking_disproves_the_claim() 
     assert UpgradeState.ROLLING_BACK is found.upgrade.state
 
 
+def test_a_terminal_that_reports_success_is_asked_to_show_it_and_not_committed_before() -> None:
+    """A report alone may lie."""
+    found, seq = brought_to(UpgradeState.SOAKING)
+    found.handle(report(What.HEALTH, seq + 1), NOW + 60)
+    effects = found.handle(Tick(), NOW + 700)
+    assert kinds(effects) == []
+    assert [effect.welcome.hello for effect in effects if isinstance(effect, SendWelcome)] == [True]
+
+    assert kinds(found.handle(hello(2, version="2.0.0"), NOW + 701)) == [OrderKind.UPGRADE_COMMIT]
+
+
 def test_regressed_health_rolls_back() -> None:
     """And the end is the terminal's word."""
     found, seq = brought_to(UpgradeState.SOAKING)
-    assert [OrderKind.UPGRADE_ROLLBACK] == kinds(found.handle(report(What.HEALTH, seq + 1, Code.HEALTH_REGRESSED), NOW))
+    assert kinds(found.handle(report(What.HEALTH, seq + 1, Code.HEALTH_REGRESSED), NOW)) == [OrderKind.UPGRADE_ROLLBACK]
 
     found.handle(report(What.ROLLED_BACK, seq + 2, Code.ROLLED_BACK_BY_ORDER), NOW + 60)
     assert found.upgrade is not None
@@ -90,7 +103,7 @@ def test_a_merchant_postpones_and_is_asked_again_at_that_time(state: UpgradeStat
     first = found.upgrade.step if found.upgrade is not None else 0
     found.handle(report(What.POSTPONED, seq + 1, until_ms=int((NOW + 900) * 1000)), NOW)
     assert found.upgrade is not None
-    assert (UpgradeState.DEFERRED, NOW + 900) == (found.upgrade.state, found.deadline())
+    assert (found.upgrade.state, found.deadline()) == (UpgradeState.DEFERRED, NOW + 900)
 
     found.handle(Tick(), NOW + 900)
     assert UpgradeState.SCHEDULED is found.upgrade.state
@@ -103,7 +116,7 @@ def test_a_merchant_who_agreed_is_not_asked_twice() -> None:
     found, seq = brought_to(UpgradeState.INSTALLING)
     assert found.upgrade is not None
     found.handle(report(What.FAILED, seq + 1, Code.INSTALL_FAILED), NOW)
-    assert (UpgradeState.SCHEDULED, 2) == (found.upgrade.state, found.upgrade.attempt)
+    assert (found.upgrade.state, found.upgrade.attempt) == (UpgradeState.SCHEDULED, 2)
 
     (offer,) = orders(found.handle(Start(), found.upgrade.not_before + 1))
     assert offer.args["ask"] is False
@@ -119,8 +132,8 @@ def test_a_terminal_that_is_not_ready_is_asked_again_without_cost() -> None:
         found.handle(report(What.NOT_READY, seq, Code.BATTERY_LOW, needed=30, found=12), now)
 
     assert found.upgrade is not None
-    assert (UpgradeState.PREPARING, 1) == (found.upgrade.state, found.upgrade.attempt)
-    assert [OrderKind.UPGRADE_PREPARE] == kinds(found.handle(Tick(), found.deadline()))
+    assert (found.upgrade.state, found.upgrade.attempt) == (UpgradeState.PREPARING, 1)
+    assert kinds(found.handle(Tick(), found.deadline())) == [OrderKind.UPGRADE_PREPARE]
 
 
 def test_attempts_are_limited_and_the_reason_is_kept() -> None:
@@ -135,7 +148,7 @@ def test_attempts_are_limited_and_the_reason_is_kept() -> None:
         seq += 1
         found.handle(report(What.ACCEPTED, seq), NOW + 99_999)
 
-    assert (UpgradeState.FAILED, Code.INSTALL_FAILED) == (found.upgrade.state, found.upgrade.code)
+    assert (found.upgrade.state, found.upgrade.code) == (UpgradeState.FAILED, Code.INSTALL_FAILED)
 
 
 @pytest.mark.parametrize("code", [Code.MODEL_MISMATCH, Code.VERSION_TOO_LOW, Code.SIGNATURE_INVALID])
@@ -150,7 +163,10 @@ def test_a_package_that_does_not_fit_is_not_tried_again(code: Code) -> None:
 
 def test_silence_while_waiting_costs_no_attempt_and_silence_while_installing_is_a_failure() -> None:
     """The first terminal is away; the second may run anything."""
-    for state, expected in ((UpgradeState.TRANSFERRING, UpgradeState.SCHEDULED), (UpgradeState.INSTALLING, UpgradeState.FAILED)):
+    for state, expected in (
+        (UpgradeState.TRANSFERRING, UpgradeState.SCHEDULED),
+        (UpgradeState.INSTALLING, UpgradeState.FAILED),
+    ):
         found, _ = brought_to(state)
         found.handle(Heard(Presence(epoch=1, online=False)), NOW)
         found.handle(Tick(), NOW + 11)
@@ -189,7 +205,7 @@ def test_a_report_that_was_overtaken_is_kept_and_moves_nothing() -> None:
 
     assert found.upgrade is not None
     assert UpgradeState.INSTALLING is found.upgrade.state
-    assert [True] == [entry.evidence.get("late") for entry in late if isinstance(entry, Append)]
+    assert [entry.evidence.get("late") for entry in late if isinstance(entry, Append)] == [True]
     assert OrderKind.UPGRADE_INSTALL in kinds(effects)
 
 
@@ -207,7 +223,7 @@ def test_what_already_installs_is_neither_cancelled_nor_expired(code: Code) -> N
     """There is no way back but through the terminal."""
     for state in (UpgradeState.INSTALLING, UpgradeState.VERIFYING, UpgradeState.SOAKING):
         found, _ = brought_to(state)
-        assert [] == kinds(found.handle(End(code, "operator"), NOW + 1))
+        assert kinds(found.handle(End(code, "operator"), NOW + 1)) == []
         assert found.upgrade is not None
         assert state is found.upgrade.state
 
@@ -218,7 +234,7 @@ def test_the_end_of_the_campaign_expires_what_has_not_begun_to_install() -> None
     found.handle(Tick(), PLAN.ends_at)
 
     assert found.upgrade is not None
-    assert (UpgradeState.EXPIRED, Code.CAMPAIGN_ENDED) == (found.upgrade.state, found.upgrade.code)
+    assert (found.upgrade.state, found.upgrade.code) == (UpgradeState.EXPIRED, Code.CAMPAIGN_ENDED)
 
 
 def test_installing_waits_for_its_window() -> None:
@@ -230,8 +246,8 @@ def test_installing_waits_for_its_window() -> None:
     assert UpgradeState.STAGED is found.upgrade.state
 
     opening = found.deadline()
-    assert 2 * 3600 == opening % 86_400
-    assert [OrderKind.UPGRADE_INSTALL] == kinds(found.handle(Tick(), opening))
+    assert opening % 86_400 == 2 * 3600
+    assert kinds(found.handle(Tick(), opening)) == [OrderKind.UPGRADE_INSTALL]
 
 
 def test_a_snapshot_brings_back_everything() -> None:

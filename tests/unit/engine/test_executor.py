@@ -36,7 +36,7 @@ class Bench:
             self.line,
             bytes(32),
             counters=self.counters,
-            on_transfer=lambda session, is_open: self.journal.append(f"{'open' if is_open else 'close'}:{session.id}"),
+            on_transfer=lambda session, *, is_open: self.journal.append(f"{'open' if is_open else 'close'}:{session.id}"),
             on_lost=self.lost.append,
             is_current=lambda session: session.id not in self.lost,
             on_committed=lambda: None,
@@ -68,7 +68,7 @@ async def test_nothing_leaves_before_its_commit() -> None:
         bench.executor.submit(_session(), effects)
         await bench.executor.flush()
 
-    assert ["saved", "open:T1", "sent:tg1/dn/T1/receipt@1"] == bench.journal
+    assert bench.journal == ["saved", "open:T1", "sent:tg1/dn/T1/receipt@1"]
 
 
 async def test_a_failed_commit_sends_nothing_and_forgets_its_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,10 +83,10 @@ async def test_a_failed_commit_sends_nothing_and_forgets_its_sessions(monkeypatc
         bench.executor.submit(other, [ENTRY, _receipt("T2", 1)])
         await bench.executor.flush()
 
-    assert ["T1"] == bench.lost
-    assert ["saved", "sent:tg1/dn/T2/receipt@1"] == bench.journal
-    assert 1 == bench.counters["store_failed"]
-    assert "" == bench.executor.failing
+    assert bench.lost == ["T1"]
+    assert bench.journal == ["saved", "sent:tg1/dn/T2/receipt@1"]
+    assert bench.counters["store_failed"] == 1
+    assert bench.executor.failing == ""
 
 
 async def test_what_queued_up_shares_one_commit() -> None:
@@ -96,8 +96,8 @@ async def test_what_queued_up_shares_one_commit() -> None:
             bench.executor.submit(_session(f"T{number}"), [ENTRY])
         await bench.executor.flush()
 
-    assert ["saved"] == bench.journal
-    assert 200 == len(bench.book.rows)
+    assert bench.journal == ["saved"]
+    assert len(bench.book.rows) == 200
 
 
 async def test_receipts_of_one_upgrade_travel_together() -> None:
@@ -110,7 +110,7 @@ async def test_receipts_of_one_upgrade_travel_together() -> None:
     ((_, payload),) = bench.line.sent
     receipt = decode("receipt", payload)
     assert isinstance(receipt, Receipt)
-    assert (1, 2) == receipt.seqs
+    assert receipt.seqs == (1, 2)
 
 
 async def test_effects_of_one_session_keep_their_order() -> None:
@@ -122,4 +122,4 @@ async def test_effects_of_one_session_keep_their_order() -> None:
         bench.executor.submit(session, [SendWelcome(terminal="T1", welcome=Welcome(epoch=1, now_ms=5))])
         await bench.executor.flush()
 
-    assert ["open:T1", "close:T1", "sent:tg1/dn/T1/welcome@1"] == bench.journal
+    assert bench.journal == ["open:T1", "close:T1", "sent:tg1/dn/T1/welcome@1"]

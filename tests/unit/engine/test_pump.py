@@ -75,7 +75,7 @@ async def test_no_transfer_sends_more_than_its_window() -> None:
     pump.open(_transferring("T1"))
     sent = await _pumped(pump, line, 4)
 
-    assert [0, 16, 32, 48] == [chunk.index for _, chunk in sent]
+    assert [chunk.index for _, chunk in sent] == [0, 16, 32, 48]
     assert len({chunk.number for _, chunk in sent}) == len(sent)
 
 
@@ -97,7 +97,7 @@ async def test_a_file_that_cannot_be_read_stops_nobody_else() -> None:
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
 
-    assert 1 == counters["package_unreadable"]
+    assert counters["package_unreadable"] == 1
     assert not line.sent
 
 
@@ -109,8 +109,8 @@ async def test_a_closed_transfer_sends_nothing_more() -> None:
     pump.close("T1")
     pump.wake("T1")
 
-    assert 0 == pump.open_count
-    assert [] == await _pumped(pump, line, 0)
+    assert pump.open_count == 0
+    assert await _pumped(pump, line, 0) == []
 
 
 def test_the_budget_lets_a_burst_through_and_then_holds_the_rate() -> None:

@@ -16,7 +16,7 @@ async def test_due_names_come_when_the_clock_says_so() -> None:
     timers.set("early", 200.0)
     clock.time = 250.0
 
-    assert ["early"] == await timers.due()
+    assert await timers.due() == ["early"]
 
 
 async def test_a_moved_deadline_wakes_once_at_its_new_time() -> None:
@@ -27,10 +27,10 @@ async def test_a_moved_deadline_wakes_once_at_its_new_time() -> None:
     timers.set("T1", 300.0)
     timers.set("T2", 200.0)
     clock.time = 250.0
-    assert ["T2"] == await timers.due()
+    assert await timers.due() == ["T2"]
 
     clock.time = 301.0
-    assert ["T1"] == await timers.due()
+    assert await timers.due() == ["T1"]
 
 
 async def test_a_forgotten_session_is_not_woken() -> None:
@@ -43,7 +43,7 @@ async def test_a_forgotten_session_is_not_woken() -> None:
     timers.set("T2", 160.0)
     clock.time = 200.0
 
-    assert ["T2"] == await timers.due()
+    assert await timers.due() == ["T2"]
 
 
 async def test_a_new_earlier_deadline_interrupts_the_wait() -> None:
@@ -63,7 +63,7 @@ async def test_a_new_earlier_deadline_interrupts_the_wait() -> None:
             timers.set("near", 100.0)
             clock.time = 101.0
 
-    assert ["near"] == found
+    assert found == ["near"]
 
 
 def test_overtaken_entries_do_not_pile_up() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,7 +113,7 @@ def test_a_clean_line_sends_each_byte_once() -> None:
             receiver.take(piece, now)
 
     assert size == transfer.tally.sent_bytes
-    assert 0 == transfer.tally.lost_bytes
+    assert transfer.tally.lost_bytes == 0
     transfer.acked(receiver.ack(), now)
     assert size == transfer.held_bytes
     assert RangeSet([(0, 4)]) == transfer.held_segments
@@ -145,7 +147,7 @@ def test_a_late_stale_ack_changes_nothing() -> None:
     transfer.acked(stale, 1.2)
 
     assert held == transfer.held_bytes
-    assert 1 == transfer.tally.stale_acks
+    assert transfer.tally.stale_acks == 1
 
 
 def test_a_dropped_segment_is_wanted_again() -> None:
@@ -158,7 +160,7 @@ def test_a_dropped_segment_is_wanted_again() -> None:
     transfer.acked(receiver.ack(), 1.1)
     again = _drain(transfer, 1.1)
 
-    assert 0 == again[0].block
+    assert again[0].block == 0
     assert all(piece.block < BLOCKS_PER_SEGMENT for piece in again)
 
 
@@ -172,9 +174,9 @@ def test_silence_sends_one_probe_and_doubles_the_wait() -> None:
         now = transfer.wake_at
         assert len(_drain(transfer, now)) == 1
         times.append(now)
-    waits = [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [round(later - earlier, 3) for earlier, later in itertools.pairwise(times)]
 
-    assert [6.0, 12.0, 24.0, 48.0, PROBE_MAX_S, PROBE_MAX_S, PROBE_MAX_S] == waits
+    assert waits == [6.0, 12.0, 24.0, 48.0, PROBE_MAX_S, PROBE_MAX_S, PROBE_MAX_S]
 
 
 def test_a_brake_stops_and_a_release_resumes() -> None:
@@ -195,7 +197,7 @@ def test_an_ack_beyond_the_package_is_refused_and_changes_nothing(ack: dict[str,
     base = {"transfer": 1, "epoch": 1, "seq": 1, "number": 0, "cum": 0, "ranges": (), "credit_bytes": 9999}
     with pytest.raises(WireError, match="claims blocks"):
         transfer.acked(Ack(**{**base, "delay_ms": 0, "echo_ms": 0, **ack}), 1.0)  # type: ignore[arg-type]  # built from rows
-    assert 0 == transfer.held_bytes
+    assert transfer.held_bytes == 0
 
 
 @settings(max_examples=150, deadline=None)

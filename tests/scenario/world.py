@@ -1,0 +1,427 @@
+"""A whole upgrade in virtual time: the real core, the simulated terminals, and models of store, broker and air between them.
+
+One heap of events, one seeded ``Random``: no wall clock, no chance of its own, no order of a set. The same seed gives the same
+story, so a failing seed replays exactly. ``World.run`` ends when every upgrade is final and nothing is under way, or at its limit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from device_sim.faults import NO_FAULTS, Faults
+from device_sim.flash import Flash, SegmentPool
+from device_sim.options import Identity, Options
+from device_sim.outputs import CloseBulk, ConnectControl, DropControl, OpenBulk, Output, Publish
+from device_sim.profiles import load_profile
+from device_sim.terminal import Terminal as Device
+from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SaveUpgrade
+from gateway.core.effects import SendOrder, SendReceipt, SendWelcome
+from gateway.core.events import Acked, Event, Heard, Start, Tick, Unsure
+from gateway.core.plan import Plan, Target
+from gateway.core.readiness import Need
+from gateway.core.states import UpgradeState
+from gateway.core.terminal import Terminal, Terms
+from gateway.core.upgrade import Upgrade
+from gateway.errors import WireError
+from gateway.trust.keys import KeyRing, public_of
+from gateway.trust.manifest import Manifest, sign_manifest
+from gateway.trust.orders import sign_order
+from gateway.wire.codec import decode, encode
+from gateway.wire.codes import Component
+from gateway.wire.messages import SEGMENT_BYTES, Ack, Chunk, Hello, Presence, Report, Result
+
+ORDER_KEY, PUBLISHER_KEY = b"\1" * 32, b"\2" * 32
+ORDERS, PUBLISHERS = KeyRing([public_of(ORDER_KEY)]), KeyRing([public_of(PUBLISHER_KEY)])
+START = 1_750_000_000.0
+DAY_S = 86_400.0
+
+
+def package(size_bytes: int, version: str = "2.0.0") -> tuple[bytes, Manifest, bytes]:
+    """A payload, its manifest and the signed manifest."""
+    payload = (hashlib.sha256(version.encode()).digest() * (size_bytes // 32 + 1))[:size_bytes]
+    payload = bytes((byte + at // 4096) & 255 for at, byte in enumerate(payload))
+    manifest = Manifest(
+        component=Component.APP,
+        version=version,
+        counter=7,
+        models=("lakala-4g-esign", "shengpay-4g-esign"),
+        size_bytes=size_bytes,
+        sha256=hashlib.sha256(payload).digest(),
+        segments=tuple(
+            hashlib.sha256(payload[at : at + SEGMENT_BYTES]).digest() for at in range(0, size_bytes, SEGMENT_BYTES)
+        ),
+        battery_min_pct=30,
+        storage_min_bytes=1_000_000,
+    )
+    return payload, manifest, sign_manifest(manifest, PUBLISHER_KEY)
+
+
+PAYLOAD, MANIFEST, BLOB = package(3 * SEGMENT_BYTES + 5000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Air:
+    """What the network does between a terminal and the gateway."""
+
+    delay_s: float = 0.05
+    rate_bps: float = 200_000.0
+    """Bytes per second of the bulk connection, down."""
+    lose_chunk: float = 0.0
+    lose_ack: float = 0.0
+    lose_control: float = 0.0
+    """QoS 1 messages lost with the broker's queue."""
+    duplicate: float = 0.0
+    breaks_per_h: float = 0.0
+    """Both connections of a terminal break."""
+    bulk_breaks_per_h: float = 0.0
+    gateway_kills: tuple[float, ...] = ()
+    """Seconds after the start at which the gateway dies with all that was not committed."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A terminal and its two connections."""
+
+    device: Device
+    control: int = 0
+    """Number of the present control connection, 0 while there is none."""
+    bulk: int = 0
+    asked_control: int = 0
+    asked_bulk: int = 0
+    down_free_at: float = 0.0
+    wake_at: float | None = None
+
+
+@dataclass(slots=True)
+class World:
+    """See the module."""
+
+    seed: int
+    air: Air = field(default_factory=Air)
+    plan: Plan = field(
+        default_factory=lambda: Plan(
+            campaign="c",
+            target=Target(
+                package="p",
+                component="app",
+                version="2.0.0",
+                size_bytes=MANIFEST.size_bytes,
+                sha256=MANIFEST.sha256,
+                manifest=BLOB,
+            ),
+            need=Need(battery_min_pct=30, storage_min_bytes=1_000_000),
+            ask_merchant=True,
+            soak_s=1800.0,
+            health_every_s=300.0,
+            boot_budget_s=600.0,
+            ends_at=START + 5 * DAY_S,
+        )
+    )
+    now: float = START
+    nodes: dict[str, Node] = field(default_factory=dict)
+    sessions: dict[str, Terminal] = field(default_factory=dict)
+    upgrades: dict[str, SaveUpgrade] = field(default_factory=dict)
+    """The store: rows by upgrade, by terminal, and the ledger."""
+    terminals: dict[str, SaveTerminal] = field(default_factory=dict)
+    ledger: list[Append] = field(default_factory=list)
+    story: list[str] = field(default_factory=list)
+    sent_bytes: dict[str, int] = field(default_factory=dict)
+    rng: Random = field(init=False)
+    _heap: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _number: int = 0
+    _life: int = 0
+    """Raised when the gateway dies: what an older life had under way is gone."""
+    _committed_at: float = START
+    _due: dict[str, float] = field(default_factory=dict)
+    _pool: SegmentPool = field(default_factory=SegmentPool)
+
+    def __post_init__(self) -> None:
+        self.rng = Random(self.seed)  # noqa: S311 - replayable
+        for at in self.air.gateway_kills:
+            self._at(START + at, self._kill_gateway)
+
+    # -- setting up
+
+    def add(self, name: str, *, model: str = "lakala-4g-esign", options: Options | None = None, faults: Faults = NO_FAULTS) -> Node:
+        """A terminal with a scheduled upgrade, switched on within the first minute."""
+        identity = Identity(id=name, orders=ORDERS, publishers=PUBLISHERS)
+        options = replace(options or Options(), unix_base_ms=0)
+        rng = Random(self.rng.random())  # noqa: S311
+        device = Device(load_profile(model), identity, Flash(), rng, options=options, faults=faults, pool=self._pool, now=self.now)
+        node = self.nodes[name] = Node(device)
+        self.upgrades[f"u-{name}"] = Upgrade(f"u-{name}", name, self.plan, since=START).save(0)
+        self.terminals[name] = SaveTerminal(terminal=name, epoch=0, online=False, seen_us=0, counter=0)
+        self._load(name)
+        self._at(START + self.rng.uniform(0, 60), lambda: self._drive(node, lambda: device.boot(self.now)))
+        if self.air.breaks_per_h:
+            self._later_break(node)
+        if self.air.bulk_breaks_per_h:
+            self._later_bulk_break(node)
+        return node
+
+    def run(self, limit_s: float = 6 * DAY_S) -> None:
+        """Until every upgrade is final and told, or the limit."""
+        steps = 0
+        while self._heap:
+            at, _, step = heapq.heappop(self._heap)
+            if at > START + limit_s:
+                break
+            self.now = max(self.now, at)
+            step()
+            steps += 1
+            if steps % 512 == 0 and self._settled():
+                break
+            if steps > 400_000:
+                raise AssertionError(f"seed {self.seed}: no end in sight at {self.now - START:.0f} s")
+
+    def state(self, name: str) -> UpgradeState:
+        """The stored state of a terminal's upgrade."""
+        return self.upgrades[f"u-{name}"].state
+
+    def runs(self, name: str) -> str:
+        """The version of the component that a terminal really runs, whatever it says."""
+        journal = self.nodes[name].device.board.journal
+        match journal.get("boot"):
+            case (str(active), str(trial), *_):
+                match journal.get(f"slot/{trial or active}"):
+                    case (dict(versions), _):
+                        return str(versions.get("app"))
+        raise AssertionError(name)
+
+    def digest(self) -> str:
+        """A hash of all that happened."""
+        return hashlib.sha256("\n".join(self.story).encode()).hexdigest()
+
+    def _settled(self) -> bool:
+        return all(
+            session.upgrade is not None and session.upgrade.final and not session.upgrade.withdrawn
+            for session in self.sessions.values()
+        )
+
+    # -- the gateway's side
+
+    def _load(self, name: str) -> None:
+        """A session from the store, as ``engine.sessions`` does it."""
+        row, terminal = self.upgrades[f"u-{name}"], self.terminals[name]
+        session = Terminal(name, Terms(), epoch=terminal.epoch, online=terminal.online, counter=terminal.counter)
+        session.upgrade = Upgrade.restore(
+            row.upgrade, name, self.plan, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot
+        )
+        self.sessions[name] = session
+
+    def _kill_gateway(self) -> None:
+        """Everything that was not committed is gone; the next life asks those that were online."""
+        self.story.append(f"{self.now:.3f} gateway killed")
+        self._life += 1
+        for name in self.sessions:
+            self._load(name)
+            self._due.pop(name, None)
+        for name in self.sessions:
+            self._at(self.now + self.rng.uniform(0.5, 3.0), lambda name=name: self._apply(name, Unsure()))
+
+    def _apply(self, name: str, event: Event) -> None:
+        session = self.sessions[name]
+        effects = session.handle(event, self.now, self.rng.random())
+        self._commit(name, effects)
+        upgrade = session.upgrade
+        if upgrade is not None and session.online and upgrade.state is UpgradeState.SCHEDULED:
+            if self.now >= upgrade.not_before:
+                self._commit(name, session.handle(Start(), self.now))
+            else:
+                self._once(f"start:{name}", upgrade.not_before, lambda: self._apply(name, Tick()))
+        self._once(f"tick:{name}", session.deadline(), lambda: self._apply(name, Tick()))
+
+    def _once(self, key: str, at: float, step: Callable[[], None]) -> None:
+        """One pending wake-up per key, at the earliest time asked for."""
+        at = max(at, self.now + 0.01)
+        if at == float("inf") or self._due.get(key, float("inf")) <= at:
+            return
+
+        self._due[key] = at
+
+        def wake() -> None:
+            if self._due.get(key) == at:
+                del self._due[key]
+                step()
+
+        self._at(at, wake)
+
+    def _commit(self, name: str, effects: list[Effect]) -> None:
+        """Durable a few milliseconds later, and only then sent."""
+        if not effects:
+            return
+        life = self._life
+
+        def committed() -> None:
+            if life != self._life:
+                return  # it died before the commit
+            sends: list[Effect] = []
+            for effect in effects:
+                match effect:
+                    case SaveUpgrade():
+                        self.upgrades[effect.upgrade] = effect
+                    case SaveTerminal():
+                        self.terminals[name] = effect
+                    case Append():
+                        self.ledger.append(effect)
+                        self.story.append(f"{self.now:.3f} {name} {effect.what} {effect.from_state}>{effect.to_state} {effect.code}")
+                    case SaveOrder():
+                        pass
+                    case _:
+                        sends.append(effect)
+            for effect in sends:
+                self._send(name, effect)
+
+        # One writer: commits keep their order.
+        self._committed_at = max(self._committed_at, self.now) + self.rng.uniform(0.0005, 0.004)
+        self._at(self._committed_at, committed)
+
+    def _send(self, name: str, effect: Effect) -> None:
+        match effect:
+            case SendOrder(order=order):
+                self._down(name, "order", encode(sign_order(order, ORDER_KEY)))
+            case SendWelcome(welcome=welcome):
+                self._down(name, "welcome", encode(welcome))
+            case SendReceipt(receipt=receipt):
+                self._down(name, "receipt", encode(receipt))
+            case OpenTransfer() | CloseTransfer():
+                self._pump(name)
+
+    def _pump(self, name: str) -> None:
+        """The pump and the bearer's one queue: chunks arrive in order, one after the other, or are lost."""
+        session, node = self.sessions[name], self.nodes[name]
+        transfer = session.transfer
+        if transfer is None:
+            return
+        while (piece := transfer.next_chunk(self.now)) is not None:
+            data = PAYLOAD[piece.offset_bytes : piece.offset_bytes + piece.length_bytes]
+            self.sent_bytes[name] = self.sent_bytes.get(name, 0) + len(data)
+            chunk = Chunk(
+                transfer=transfer.id, number=piece.number, index=piece.block, stamp_ms=int(self.now * 1000), data=data
+            )
+            node.down_free_at = max(node.down_free_at, self.now) + len(data) / self.air.rate_bps
+            if self.rng.random() >= self.air.lose_chunk:
+                connection, payload = node.bulk, encode(chunk)
+                self._at(
+                    node.down_free_at + self.air.delay_s,
+                    lambda connection=connection, payload=payload: self._arrive(node, "chunk", payload, connection, bulk=True),
+                )
+        if transfer.wake_at < float("inf"):
+            self._once(f"pump:{name}", transfer.wake_at, lambda: self._pump(name))
+
+    # -- the air
+
+    def _down(self, name: str, kind: str, payload: bytes) -> None:
+        node = self.nodes[name]
+        if not node.control or self.rng.random() < self.air.lose_control:
+            return
+        connection = node.control
+        for _ in range(2 if self.rng.random() < self.air.duplicate else 1):
+            at = self.now + self.air.delay_s * self.rng.uniform(0.8, 1.5)
+            self._at(at, lambda: self._arrive(node, kind, payload, connection, bulk=False))
+
+    def _arrive(self, node: Node, kind: str, payload: bytes, connection: int, *, bulk: bool) -> None:
+        if connection and connection == (node.bulk if bulk else node.control):
+            self._drive(node, lambda: node.device.on_message(kind, payload, bulk, self.now))
+
+    def _up(self, name: str, kind: str, payload: bytes, *, bulk: bool) -> None:
+        """To the gateway; what it does not decode, it drops."""
+        lost = self.rng.random() < (self.air.lose_ack if bulk else self.air.lose_control)
+        for _ in range(0 if lost else 2 if self.rng.random() < self.air.duplicate else 1):
+            self._at(self.now + self.air.delay_s * self.rng.uniform(0.8, 1.5), lambda: self._received(name, kind, payload))
+
+    def _received(self, name: str, kind: str, payload: bytes) -> None:
+        try:
+            message = decode(kind, payload)
+        except WireError:
+            return
+        if isinstance(message, Ack):
+            try:
+                self._commit(name, self.sessions[name].handle(Acked(message), self.now))
+            except WireError:
+                return
+            self._pump(name)
+        elif isinstance(message, Presence | Hello | Report | Result):
+            self._apply(name, Heard(message))
+
+    # -- the terminals' side
+
+    def _drive(self, node: Node, step: Callable[[], None]) -> None:
+        """One input to a terminal, then its outputs, then its next deadline."""
+        step()
+        for output in node.device.take():
+            self._output(node, output)
+        at = node.device.deadline(self.now)
+        if at is not None:
+            self._once(f"device:{node.device.id}", at, lambda: self._drive(node, lambda: node.device.on_time(self.now)))
+
+    def _output(self, node: Node, output: Output) -> None:
+        name = node.device.id
+        match output:
+            case Publish(kind=kind, payload=payload, bulk=bulk):
+                if node.bulk if bulk else node.control:
+                    self._up(name, kind, payload, bulk=bulk)
+            case ConnectControl(will=will):
+                self._number += 1
+                asked = node.asked_control = self._number
+                self._at(self.now + 2 * self.air.delay_s, lambda: self._control_up(node, asked, will))
+            case DropControl(abort=abort):
+                self._control_down(node, tell=False, will=abort)
+            case OpenBulk():
+                self._number += 1
+                asked = node.asked_bulk = self._number
+                self._at(self.now + 2 * self.air.delay_s, lambda: self._bulk_up(node, asked))
+            case CloseBulk():
+                node.bulk = node.asked_bulk = 0
+            case _:
+                pass
+
+    def _control_up(self, node: Node, asked: int, will: bytes) -> None:
+        if node.asked_control == asked:
+            node.control = asked
+            self._wills[node.device.id] = will
+            self._drive(node, lambda: node.device.on_control_up(self.now))
+
+    def _bulk_up(self, node: Node, asked: int) -> None:
+        if node.asked_bulk == asked:
+            node.bulk = asked
+            self._drive(node, lambda: node.device.on_bulk_up(self.now))
+
+    _wills: dict[str, bytes] = field(default_factory=dict)
+
+    def _control_down(self, node: Node, *, tell: bool, will: bool) -> None:
+        had, node.control, node.asked_control = node.control, 0, 0
+        name = node.device.id
+        if had and will and name in self._wills:
+            payload = self._wills.pop(name)
+            self._at(self.now + self.rng.uniform(0.01, 90), lambda: self._received(name, "presence", payload))
+        if had and tell:
+            self._drive(node, lambda: node.device.on_control_down(self.now))
+
+    def _later_break(self, node: Node) -> None:
+        def broken() -> None:
+            self._break_bulk(node)
+            self._control_down(node, tell=True, will=True)
+            self._later_break(node)
+
+        self._at(self.now + self.rng.expovariate(self.air.breaks_per_h / 3600), broken)
+
+    def _later_bulk_break(self, node: Node) -> None:
+        def broken() -> None:
+            self._break_bulk(node)
+            self._later_bulk_break(node)
+
+        self._at(self.now + self.rng.expovariate(self.air.bulk_breaks_per_h / 3600), broken)
+
+    def _break_bulk(self, node: Node) -> None:
+        had, node.bulk, node.asked_bulk = node.bulk, 0, 0
+        if had:
+            self._drive(node, lambda: node.device.on_bulk_down(self.now))
+
+    def _at(self, at: float, step: Callable[[], None]) -> None:
+        self._number += 1
+        heapq.heappush(self._heap, (at, self._number, step))
