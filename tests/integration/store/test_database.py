@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import sqlalchemy as sa
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from gateway.errors import StoreError, StoreInUseError
 from gateway.store import meta
@@ -169,12 +170,14 @@ async def test_a_second_gateway_is_refused(db: Database) -> None:
 
 async def test_a_killed_gateway_frees_the_store(store_file: Path) -> None:
     async with await anyio.open_process([sys.executable, "-c", _HOLD, str(store_file)], stderr=None) as holder:
-        assert holder.stdout is not None
-        assert await holder.stdout.receive() == b"open\n"
-        with pytest.raises(StoreInUseError, match=f"process {holder.pid}"):
-            async with Database.open(store_file):
-                raise AssertionError
-        holder.kill()
+        try:
+            assert holder.stdout is not None
+            await BufferedByteReceiveStream(holder.stdout).receive_until(b"open\n", 64)
+            with pytest.raises(StoreInUseError, match=f"process {holder.pid}"):
+                async with Database.open(store_file):
+                    raise AssertionError
+        finally:
+            holder.kill()
 
     async with Database.open(store_file):
         pass

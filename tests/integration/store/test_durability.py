@@ -37,7 +37,11 @@ def _kept(file: Path) -> tuple[str, list[int]]:
 async def test_every_save_that_returned_survives_a_kill(store_file: Path) -> None:
     command = [sys.executable, "-m", "tests.integration.store.saving", str(store_file)]
     async with await anyio.open_process(command, stderr=None) as process:
-        promised = await _promised(process)
+        try:
+            promised = await _promised(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
     verdict, kept = _kept(store_file)
 
     assert len(promised) >= LINES_BEFORE_THE_KILL
