@@ -7,6 +7,7 @@ refuses fails alone when it is at fault itself, else with its whole batch; the w
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections import deque
@@ -52,7 +53,8 @@ class _Group:
 
     def __init__(self, saves: Sequence[Save]) -> None:
         self.saves = saves
-        self.done = anyio.Event()
+        # A bare future: one is made for every report of every terminal, and an event would cost three times as much.
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.error: BaseException | None = None
 
 
@@ -100,7 +102,7 @@ class Writer:
         self._queue.append(group)
         self._queued_rows += len(saves)
         self._filled.set()
-        await group.done.wait()
+        await group.done
         if group.error is not None:
             raise _copy(group.error) from group.error
 
@@ -142,7 +144,8 @@ class Writer:
             await self._commit(groups)
         finally:
             for group in groups:
-                group.done.set()
+                if not group.done.done():  # its caller may have been cancelled
+                    group.done.set_result(None)
 
     async def _commit(self, groups: list[_Group]) -> None:
         """Commit ``groups`` as one transaction; when one of them is at fault itself, each by its own."""
