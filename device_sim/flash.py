@@ -39,6 +39,10 @@ class SegmentPool:
         """The one shared copy of ``data``, whose hash the caller has just checked."""
         return self._known.setdefault(sha256, data)
 
+    def known(self, sha256: bytes) -> bytes | None:
+        """The shared copy with this hash, if there is one."""
+        return self._known.get(sha256)
+
     def matches(self, sha256: bytes, blob: Blob | None) -> bool:
         """Whether ``blob`` is whole and has this hash."""
         if blob is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import mqtt5
 
@@ -163,11 +163,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP (and TLS) is up: introduce ourselves."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError(transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods, not by its class
         if self.closed:
-            transport.abort()
+            self._transport.abort()
             return
         login = self._login
         will = mqtt5.Will(login.will_topic, payload=login.will, qos=mqtt5.QoS.AT_LEAST_ONCE) if login.will_topic else None

@@ -7,10 +7,10 @@ vanish from the next ack and come again. Bytes that are already held, or that ar
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-from device_sim.flash import Blob, Sealed
+from device_sim.flash import Blob, Sealed, SegmentPool
 from gateway.trust.manifest import Manifest, segment_size
 from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT, Chunk
 from gateway.wire.ranges import RangeSet
@@ -25,17 +25,15 @@ class Verdict(StrEnum):
     LENGTH = "chunk_length"
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """All bytes of a segment have come; ``blob`` is ``None`` when their hash is wrong."""
 
-    index: int
+    segment: int
     sha256: bytes
     blob: Blob | None
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """Outcome of one chunk."""
 
     verdict: Verdict
@@ -57,26 +55,35 @@ class _Partial:
         """Bytes from the start that are hashed."""
 
     def add(self, offset: int, data: bytes) -> None:
-        self._waiting[offset] = data
-        while (piece := self._waiting.pop(self.hashed, None)) is not None:
-            self._hasher.update(piece)
-            self.hashed += len(piece)
-            if self._keep:
-                self._pieces.append(piece)
+        if offset != self.hashed:
+            self._waiting[offset] = data
+            return
+        self._take(data)
+        while self._waiting and (piece := self._waiting.pop(self.hashed, None)) is not None:
+            self._take(piece)
 
-    def finish(self, sha256: bytes, size: int, *, damaged: bool) -> Blob | None:
-        if damaged or self._hasher.digest() != sha256:
-            return None
+    def _take(self, piece: bytes) -> None:
+        self._hasher.update(piece)
+        self.hashed += len(piece)
+        if self._keep:
+            self._pieces.append(piece)
+
+    def matches(self, sha256: bytes) -> bool:
+        return self._hasher.digest() == sha256
+
+    def blob(self, sha256: bytes, size: int) -> Blob:
         return b"".join(self._pieces) if self._keep else Sealed(sha256, size)
 
 
 class Receiver:
     """Held blocks of one package. Survives a new bulk connection and a new transfer id, not a power cut."""
 
-    __slots__ = ("_keep", "_manifest", "_partial", "damage_next", "held")
+    __slots__ = ("_keep", "_manifest", "_partial", "_pool", "damage_next", "held")
 
-    def __init__(self, manifest: Manifest, have: RangeSet, *, keep: bool) -> None:
+    def __init__(self, manifest: Manifest, have: RangeSet, pool: SegmentPool, *, keep: bool) -> None:
+        """``keep`` the bytes of segments, shared by way of ``pool``, or only their checked hashes."""
         self._manifest = manifest
+        self._pool = pool
         self._keep = keep
         self._partial: dict[int, _Partial] = {}
         self.damage_next = 0
@@ -101,7 +108,8 @@ class Receiver:
             return Taken(Verdict.LENGTH)
 
         stop = chunk.index + -(-length // BLOCK_BYTES)
-        missing = list(self.held.gaps(chunk.index, stop))
+        held = self.held
+        missing = [(chunk.index, stop)] if chunk.index >= held.last_stop else list(held.gaps(chunk.index, stop))
         if not missing:
             return Taken(Verdict.DUPLICATE)
         new_bytes = 0
@@ -125,7 +133,8 @@ class Receiver:
     def _add(self, index: int, offset: int, data: bytes, finished: list[Finished]) -> None:
         partial = self._partial.get(index)
         if partial is None:
-            partial = self._partial[index] = _Partial(keep=self._keep)
+            keep = self._keep and self._pool.known(self._manifest.segments[index]) is None
+            partial = self._partial[index] = _Partial(keep=keep)
         partial.add(offset, data)
         size = segment_size(self._manifest, index)
         if partial.hashed < size:
@@ -135,8 +144,11 @@ class Receiver:
         sha256 = self._manifest.segments[index]
         damaged = self.damage_next > 0
         self.damage_next -= damaged
-        blob = partial.finish(sha256, size, damaged=damaged)
-        if blob is None:
+        if damaged or not partial.matches(sha256):
             first = index * BLOCKS_PER_SEGMENT
             self.held.remove(first, first + BLOCKS_PER_SEGMENT)
-        finished.append(Finished(index, sha256, blob))
+            finished.append(Finished(index, sha256, None))
+            return
+        known = self._pool.known(sha256) if self._keep else None
+        blob = partial.blob(sha256, size) if known is None else known
+        finished.append(Finished(index, sha256, self._pool.keep(sha256, blob) if isinstance(blob, bytes) else blob))

@@ -13,7 +13,6 @@ from typing import Final
 from device_sim.acks import AckClock
 from device_sim.board import Board
 from device_sim.dossier import STAGE, Dossier
-from device_sim.flash import Blob
 from device_sim.outputs import CloseBulk, OpenBulk, PauseBulk
 from device_sim.receiver import Finished, Receiver, Taken, Verdict
 from gateway.trust.manifest import segment_size
@@ -144,20 +143,21 @@ class Transfer:
         if self.bulk is not Bulk.UP or self._receiver is None or self._acks is None:
             board.count("chunk_unexpected")
             return
-        if chunk.transfer != self._dossier.current.transfer:
+        record = self._dossier.current
+        if chunk.transfer != record.transfer:
             board.count("chunk_unknown_transfer")
             return
 
         size = len(chunk.data)
         taken = self._receiver.take(chunk)
-        if taken.verdict in {Verdict.OUTSIDE, Verdict.LENGTH}:
+        if taken.verdict is Verdict.OUTSIDE or taken.verdict is Verdict.LENGTH:
             board.count(taken.verdict.value)
             return
         tally.chunks += 1
         tally.received_bytes += size
         tally.useful_bytes += taken.new_bytes
-        self._dossier.current.received_bytes += size
-        self._dossier.current.wasted_bytes += size - taken.new_bytes
+        record.received_bytes += size
+        record.wasted_bytes += size - taken.new_bytes
         if taken.verdict is Verdict.DUPLICATE and chunk.index // BLOCKS_PER_SEGMENT in self._dossier.have:
             tally.repeated_bytes += size
         self._after(taken, due=self._acks.on_chunk(chunk, now, self.policy), now=now)
@@ -209,7 +209,7 @@ class Transfer:
 
     def _open(self, now: float) -> None:
         dossier, options = self._dossier, self._board.options
-        self._receiver = Receiver(dossier.package, dossier.have, keep=options.keep_payload)
+        self._receiver = Receiver(dossier.package, dossier.have, self._board.pool, keep=options.keep_payload)
         faults = self._board.faults
         while self._receiver.damage_next < faults.bad_segments and self._board.fault.strikes("segment", faults.bad_segments):
             self._receiver.damage_next += 1
@@ -224,28 +224,29 @@ class Transfer:
         self._board.out.append(OpenBulk())
 
     def _after(self, taken: Taken, *, due: bool, now: float) -> None:
-        for segment in taken.finished:
-            self._keep(segment)
+        if not taken.finished:
+            if due or taken.verdict is Verdict.DUPLICATE:
+                self._ack(now)
+            return
+        for finished in taken.finished:
+            self._keep(finished)
         if self._bad_segments > MAX_BAD_SEGMENTS:
             self._fail(Code.CHECKSUM_MISMATCH, now, needed=0, found=self._bad_segments)
         elif self._dossier.have.count == len(self._dossier.package.segments):
             self._complete(now)
-        elif due or taken.finished or taken.verdict is Verdict.DUPLICATE:
+        else:
             self._ack(now)
 
-    def _keep(self, segment: Finished) -> None:
-        if segment.blob is None:
+    def _keep(self, finished: Finished) -> None:
+        if finished.blob is None:
             self._bad_segments += 1
             self._board.count("segment_bad")
-            self._dossier.current.wasted_bytes += segment_size(self._dossier.package, segment.index)
+            self._dossier.current.wasted_bytes += segment_size(self._dossier.package, finished.segment)
             return
 
-        blob: Blob = segment.blob
-        if isinstance(blob, bytes):
-            blob = self._board.pool.keep(segment.sha256, blob)
-        self._board.flash.put(STAGE, segment.index, blob)
+        self._board.flash.put(STAGE, finished.segment, finished.blob)
         self._board.flash.sync()
-        self._dossier.claim(segment.index)
+        self._dossier.claim(finished.segment)
 
     def _complete(self, now: float) -> None:
         dossier = self._dossier
