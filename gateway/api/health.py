@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import Field
 
 from gateway.api.given import problems
+from gateway.api.health_models import AliveOut, StatsOut
 from gateway.api.problems import problem
-from gateway.api.shapes import Answer
 
 NotReady = Callable[[], Sequence[str]]
 """Why the gateway cannot do its work now; empty when it can."""
@@ -19,18 +18,6 @@ Stats = Callable[[], Mapping[str, int]]
 
 open_router = APIRouter(tags=["health"])
 router = APIRouter(tags=["health"])
-
-
-class AliveOut(Answer):
-    """The process answers."""
-
-    status: str = Field(description="Always `ok`.")
-
-
-class StatsOut(Answer):
-    """Totals since the start, by name; gauges such as `sessions` among them."""
-
-    counters: dict[str, int]
 
 
 @open_router.get("/healthz", operation_id="isAlive")

@@ -1,0 +1,55 @@
+"""What people write on the command line, read into values: durations, pairs, JSON. Wrong ones are refused with an example."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.cli.failures import CommandError, one_line
+
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|m|min|h|d|w)?")
+_UNIT_S: Final = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def duration_s(text: str) -> float:
+    """``90``, ``90s``, ``15min``, ``24h``, ``7d``, ``2w`` in seconds."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise CommandError(f"{one_line(text)} is not a duration such as 90s, 15min, 24h or 7d")
+    return float(match[1]) * _UNIT_S[match[2]]
+
+
+def optional_duration_s(text: str | None) -> float | None:
+    """The same for an option that was perhaps not given."""
+    return None if text is None else duration_s(text)
+
+
+def key_values(texts: Sequence[str], option: str) -> dict[str, str]:
+    """``key=value`` texts as a mapping."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not value:
+            raise CommandError(f"{option} {one_line(text)}: expected key=value")
+        found[key] = value
+    return found
+
+
+def json_values(texts: Sequence[str], option: str) -> dict[str, object]:
+    """``key=JSON`` texts as a mapping; what is no JSON is taken as text."""
+    found: dict[str, object] = {}
+    for key, value in key_values(texts, option).items():
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def path_part(text: str) -> str:
+    """An id as a part of a path; what cannot be one never leaves the machine."""
+    if not 1 <= len(text) <= 64 or not all(char.isascii() and (char.isalnum() or char in "_-") for char in text):
+        raise CommandError(f"{text!r} is not an id: letters, digits, _ and - only")
+    return text
