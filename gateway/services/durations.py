@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from gateway.core.estimate import STATES, Phase
@@ -50,7 +51,7 @@ def phases_of(steps: Sequence[Step], now_us: int, *, from_us: int = 0) -> list[P
     spent: dict[Phase, int] = {}
     entered: dict[Phase, int] = {}
     furthest = -1
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
+    for step, following in zip_longest(steps, steps[1:]):
         phase = _PHASE_OF.get(step.state)
         if phase is None:
             if step.state == UpgradeState.SUCCEEDED.value:
