@@ -91,6 +91,12 @@ REVOCABLE: Final = PATH[: PATH.index(_S.INSTALLING)]
 ACTIVE: Final = frozenset(
     {_S.OFFERED, _S.PREPARING, _S.READY, _S.TRANSFERRING, _S.STAGED, _S.INSTALLING, _S.VERIFYING, _S.ROLLING_BACK}
 )
+#: While these last, no other order disturbs the terminal.
+UNDISTURBED: Final = frozenset({_S.INSTALLING, _S.VERIFYING, _S.ROLLING_BACK})
+#: The terminal has verified the whole package.
+HOLDS_PACKAGE: Final = frozenset(
+    {_S.STAGED, _S.INSTALLING, _S.VERIFYING, _S.SOAKING, _S.SUCCEEDED, _S.ROLLING_BACK, _S.ROLLED_BACK}
+)
 
 
 def _table() -> dict[tuple[UpgradeState, Trigger], UpgradeState]:

@@ -1,8 +1,7 @@
 """One terminal as the gateway knows it: presence, facts, its upgrade, its transfer and the orders under way.
 
-``handle(event, now, jitter)`` is the whole core: it decides and returns effects. What to send follows from the state, so the
-same order is repeated with back-off until a report or result answers it, whatever was lost on the way (level, not edge).
-Every sending takes a fresh counter under the same order id: the terminal executes an id once and never accepts a counter twice.
+``handle(event, now, jitter)`` is the whole core: it decides and returns effects. What to send follows from the state, so nothing
+depends on a message that was sent once (level, not edge): ``outgoing`` repeats orders, ``reports`` takes in what comes back.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
+from gateway.core import reports, snapshot
 from gateway.core.effects import (
     Append,
     CloseTransfer,
@@ -18,23 +18,23 @@ from gateway.core.effects import (
     OpenTransfer,
     SaveOrder,
     SaveTerminal,
-    SendOrder,
     SendReceipt,
     SendWelcome,
 )
 from gateway.core.estimate import as_wire, estimate_upgrade
 from gateway.core.events import Acked, End, Event, Heard, Ordered, Refuse, Start, Tick, Unsure
-from gateway.core.states import UpgradeState
-from gateway.core.transfer.pacing import FixedWindow, Pacing
+from gateway.core.outgoing import OpenOrder, Outgoing
+from gateway.core.states import HOLDS_PACKAGE, UNDISTURBED, UpgradeState
+from gateway.core.transfer.pacing import FixedWindow
 from gateway.core.transfer.window import Transfer
 from gateway.core.upgrade import Upgrade
-from gateway.wire.codes import Code, OrderKind, Phase
+from gateway.wire.codes import DROPPABLE, Code, OrderKind
 from gateway.wire.messages import (
+    SEGMENT_BYTES,
     Ack,
     Facts,
     Hello,
     OpenUpgrade,
-    Order,
     Plain,
     PlainMap,
     Presence,
@@ -51,22 +51,14 @@ OFFLINE_GRACE_S: Final = 10.0
 UNSURE_S: Final = 60.0
 #: An order is repeated after this long, doubling (seconds).
 RESEND_MIN_S: Final = 5.0
-RESEND_MAX_S: Final = 300.0
-#: An offer is large, and a merchant may think about it for hours.
-OFFER_RESEND_MAX_S: Final = 3600.0
-#: Validity of one sending of an order, either side of now (milliseconds).
-ORDER_EARLY_MS: Final = 300_000
-ORDER_LATE_MS: Final = 3_600_000
 #: Reports about upgrades that do not exist here are kept too, but only so many of one terminal in one session.
 STRAY_REPORTS_MAX: Final = 100
-#: While these last, no other order disturbs the terminal.
-_UNDISTURBED: Final = frozenset({UpgradeState.INSTALLING, UpgradeState.VERIFYING, UpgradeState.ROLLING_BACK})
 _NEVER: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """Settings that hold for all terminals; they go out in the welcome."""
+    """Settings that hold for all terminals; most go out in the welcome."""
 
     keepalive_s: int = 60
     reconnect_hint_ms: int = 5_000
@@ -79,27 +71,6 @@ class Terms:
 
 
 @dataclass(slots=True)
-class OpenOrder:
-    """An order outside any upgrade that has no result yet."""
-
-    id: str
-    kind: OrderKind
-    args: PlainMap
-    expires_at: float
-    tries: int = 0
-    due_at: float = 0.0
-
-
-@dataclass(slots=True)
-class _Sending:
-    """How often the present upgrade order has gone out, and when it is due again."""
-
-    order: str = ""
-    tries: int = 0
-    due_at: float = _NEVER
-
-
-@dataclass(slots=True)
 class Terminal:
     """See the module. The engine holds one for every terminal that does something."""
 
@@ -108,21 +79,22 @@ class Terminal:
     epoch: int = 0
     online: bool = False
     seen: float = 0.0
-    counter: int = 0
     facts: Facts | None = None
     facts_at: float = 0.0
     upgrade: Upgrade | None = None
     past: dict[str, Upgrade] = field(default_factory=dict)
-    """Ended upgrades about which the terminal still reports."""
-    orders: dict[str, OpenOrder] = field(default_factory=dict)
+    """Other upgrades about which the terminal still reports."""
     transfer: Transfer | None = None
+    out: Outgoing = field(init=False)
 
     _offline_at: float = _NEVER
     _asked_at: float = 0.0
     _saved_at: float = 0.0
     _stray: int = 0
-    _sending: _Sending = field(default_factory=_Sending)
     _answered: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+
+    def __post_init__(self) -> None:
+        self.out = Outgoing(self.id, self.terms.shard_epoch, self.terms.resend_min_s)
 
     # -- the core's two questions
 
@@ -138,34 +110,25 @@ class Terminal:
             return self._acked(event.ack, now)
 
         out: list[Effect] = []
-        before = (self.epoch, self.online, self.counter)
-        facts = self.facts
+        facts, before = self.facts, (self.epoch, self.online, self.out.counter)
         entries = self._dispatch(event, now, jitter, out)
-        if event.__class__ is not Tick:
+        if not isinstance(event, Tick):
             self.seen = max(self.seen, now)
         sends = self._due(now)
 
-        if before != (self.epoch, self.online, self.counter) or facts is not self.facts:
-            out.insert(0, self._save(self.facts if facts is not self.facts else None))
-        upgrade = self.upgrade
-        if upgrade is not None and (entries or sends):
-            out.append(upgrade.save(self._have_bytes(upgrade)))
-        out += list(entries)
-        return out + sends
+        has_facts = self.facts is not facts
+        if has_facts or before != (self.epoch, self.online, self.out.counter):
+            out.insert(0, self._save(self.facts if has_facts else None))
+        if self.upgrade is not None and (entries or sends):
+            out.append(snapshot.save(self.upgrade, self._have_bytes(self.upgrade)))
+        return [*out, *entries, *sends]
 
     def deadline(self) -> float:
         """When a ``Tick`` is due (Unix seconds; infinity: never)."""
-        at = self._offline_at
-        upgrade = self.upgrade
-        if upgrade is not None:
-            at = min(at, upgrade.deadline())
-            if self.online:
-                at = min(at, self._sending.due_at, max(upgrade.order_due_at(), self._sending_floor()))
-        if self.orders:
-            at = min(at, *(order.expires_at for order in self.orders.values()))
-            if self.online and not self._undisturbed():
-                at = min(at, *(order.due_at for order in self.orders.values()))
-        return at
+        at = min(self._offline_at, self.upgrade.deadline() if self.upgrade is not None else _NEVER)
+        return min(at, self.out.deadline(self.upgrade, online=self.online, undisturbed=self._undisturbed))
+
+    # -- what the engine asks besides
 
     @property
     def holds_place(self) -> bool:
@@ -176,7 +139,7 @@ class Terminal:
     def idle(self) -> bool:
         """Whether nothing is under way, so that the engine may forget it."""
         ended = self.upgrade is None or (self.upgrade.final and not self.upgrade.withdrawn)
-        return ended and not self.orders and self.transfer is None and self._offline_at == _NEVER
+        return ended and not self.out.orders and self.transfer is None and self._offline_at == _NEVER
 
     @property
     def may_swap(self) -> bool:
@@ -210,8 +173,8 @@ class Terminal:
             case End(code, actor):
                 return upgrade.end(code, actor, now) if upgrade is not None else []
             case Ordered():
-                if event.order not in self.orders:
-                    self.orders[event.order] = OpenOrder(event.order, event.kind, event.args, event.expires_at)
+                order = OpenOrder(event.order, event.kind, event.args, event.expires_at)
+                self.out.orders.setdefault(event.order, order)
                 return []
             case Acked():
                 raise AssertionError("acks take the short way")
@@ -241,31 +204,27 @@ class Terminal:
 
     def _born(self, epoch: int) -> None:
         if epoch > self.epoch:
-            self._sending.due_at = 0.0  # what was sent to the old session may be lost: send what is due at once
-            for order in self.orders.values():
-                order.due_at = 0.0
+            self.out.send_again()
         self.epoch = epoch
         self.online = True
         self._offline_at = _NEVER
 
     def _hello(self, hello: Hello, now: float, out: list[Effect]) -> list[Append]:
-        if hello.epoch < self.epoch:
-            # A terminal whose counter was lost must learn the one to exceed, or it stays unheard for ever.
-            out.append(self._welcome(now))
+        out_of_date = hello.epoch < self.epoch
+        if not out_of_date:
+            self._born(hello.epoch)
+            self.out.counter = max(self.out.counter, hello.counter)
+            self.facts = hello.facts
+            self.facts_at = now
+        # A terminal whose epoch was lost learns from the welcome the one to exceed, or it would stay unheard for ever.
+        out.append(self._welcome(now))
+        if out_of_date:
             return []
 
-        self._born(hello.epoch)
-        self.counter = max(self.counter, hello.counter)
-        self.facts = hello.facts
-        self.facts_at = now
-        out.append(self._welcome(now))
         if hello.upgrade is not None:
             self._holds(hello.upgrade)
         upgrade = self.upgrade
-        if upgrade is None:
-            return []
-
-        return upgrade.shown(hello.facts.components.get(upgrade.plan.target.component), now)
+        return upgrade.shown(hello.facts.components.get(upgrade.plan.target.component), now) if upgrade is not None else []
 
     def _recall(self, upgrade: str) -> None:
         """The terminal works on an upgrade that is not the present one here: unless another is under way, it is from now on."""
@@ -282,35 +241,33 @@ class Terminal:
         upgrade.have = RangeSet(held.have)
         if self.transfer is not None:
             self.transfer.claim(upgrade.have)
-        if held.phase in _DROPPABLE:
+        if held.phase in DROPPABLE:
             upgrade.withdraw()
 
     def _report(self, report: Report, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         self._ask_if_offline(now, out)
         self._recall(report.upgrade)
-        current = self.upgrade is not None and self.upgrade.id == report.upgrade
-        upgrade = self.upgrade if current else self.past.get(report.upgrade)
+        is_present = self.upgrade is not None and self.upgrade.id == report.upgrade
+        upgrade = self.upgrade if is_present else self.past.get(report.upgrade)
         receipt = SendReceipt(terminal=self.id, receipt=Receipt(upgrade=report.upgrade, seqs=(report.seq,)))
         if upgrade is None:
             return self._stray_report(report, receipt, now, out)
 
         out.append(receipt)
-        if upgrade.known(report.seq):
+        if reports.known(upgrade, report.seq):
             return []
-        entries = upgrade.report(report, now, jitter=jitter)
-        if current:
-            return entries
-        out.append(upgrade.save(self._have_bytes(upgrade)))
-        out += entries
-        return []
+        entries = reports.take(upgrade, report, now, jitter=jitter)
+        if not is_present:
+            out.append(snapshot.save(upgrade, self._have_bytes(upgrade)))
+        return entries
 
     def _stray_report(self, report: Report, receipt: SendReceipt, now: float, out: list[Effect]) -> list[Append]:
         """About an upgrade that is not in the store (it was restored from a backup): kept in the ledger all the same."""
         self._stray += 1
         if self._stray > STRAY_REPORTS_MAX:
             return []
-        out += [receipt, self._entry(report.what.value, report.code, now, {**report.detail, "seq": report.seq}, report.upgrade)]
-        return []
+        out.append(receipt)
+        return [self._entry(report.what.value, report.code, now, {**report.detail, "seq": report.seq}, report.upgrade)]
 
     def _result(self, result: Result, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         self._ask_if_offline(now, out)
@@ -321,22 +278,22 @@ class Terminal:
         self._answered.append(result.order)
         evidence = {**result.data, "order": result.order, "status": result.status.value, "at_ms": result.at_ms}
         upgrade = self.upgrade
-        if upgrade is not None and result.order == self._upgrade_order():
+        if upgrade is not None and result.order == upgrade.order:
             return upgrade.order_refused(result.code, evidence, now, jitter=jitter)
 
-        self.orders.pop(result.order, None)
-        out.append(
-            SaveOrder(
-                order=result.order,
-                terminal=self.id,
-                status=result.status.value,
-                code=result.code.value,
-                at_us=int(now * 1e6),
-                data=result.data,
+        entry = self._entry(f"result:{result.status}", result.code, now, evidence, "")
+        if self.out.orders.pop(result.order, None) is not None:
+            out.append(
+                SaveOrder(
+                    order=result.order,
+                    terminal=self.id,
+                    status=result.status.value,
+                    code=result.code.value,
+                    at_us=int(now * 1e6),
+                    data=result.data,
+                )
             )
-        )
-        out.append(self._entry(f"result:{result.status}", result.code, now, evidence, ""))
-        return []
+        return [entry]
 
     def _acked(self, ack: Ack, now: float) -> list[Effect]:
         """The short way: nothing is stored but, now and then, how far it has come."""
@@ -346,82 +303,38 @@ class Terminal:
 
         if transfer.acked(ack, now):
             upgrade.progress_at = now
-        self._sending.due_at = now + RESEND_MAX_S  # it has the order, so the order need not be repeated
+        self.out.put_off(now)
         if now - self._saved_at < upgrade.plan.progress_every_s:
             return []
         self._saved_at = now
         self._remember(upgrade, transfer)
-        return [upgrade.save(transfer.held_bytes)]
+        return [snapshot.save(upgrade, transfer.held_bytes)]
 
     def _tick(self, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         if now >= self._offline_at:
             self.online = False
             self._offline_at = _NEVER
-        for order in [order for order in self.orders.values() if now >= order.expires_at]:
-            del self.orders[order.id]
-            out.append(
-                SaveOrder(
-                    order=order.id, terminal=self.id, status="expired", code=Code.ORDER_EXPIRED.value, at_us=int(now * 1e6)
-                )
-            )
-        upgrade = self.upgrade
-        return upgrade.tick(now, online=self.online, jitter=jitter) if upgrade is not None else []
+        out += self.out.expired(now)
+        return self.upgrade.tick(now, online=self.online, jitter=jitter) if self.upgrade is not None else []
 
     def _unsure(self, now: float, out: list[Effect]) -> None:
         """It was online when last heard of: ask for a hello, and believe it gone if none comes."""
-        if not self.online:
-            return
-        self._offline_at = now + UNSURE_S
-        self._sending.due_at = 0.0
-        out.append(self._welcome(now, hello=True))
+        if self.online:
+            self._offline_at = now + UNSURE_S
+            self.out.send_again()
+            out.append(self._welcome(now, hello=True))
 
     # -- what is due now
 
     def _due(self, now: float) -> list[Effect]:
         out: list[Effect] = []
+        upgrade = self.upgrade
         if self.online:
-            self._due_upgrade_order(now, out)
-            self._due_orders(now, out)
+            out += self.out.upgrade_order(upgrade, now, self._order_args, lambda: self._welcome(now, hello=True))
+            if not self._undisturbed:
+                out += self.out.other_orders(now)
         self._keep_transfer(now, out)
         return out
-
-    def _due_upgrade_order(self, now: float, out: list[Effect]) -> None:
-        upgrade = self.upgrade
-        kind = upgrade.due_order(now) if upgrade is not None else None
-        if upgrade is None or (kind is None and not upgrade.wants_proof):
-            self._sending = _Sending()
-            return
-
-        order = self._upgrade_order()
-        if self._sending.order != order:
-            self._sending = _Sending(order, 0, now)
-        if now < self._sending.due_at:
-            return
-
-        self._sending.tries += 1
-        offered = kind is OrderKind.UPGRADE_OFFER
-        self._sending.due_at = now + self._backoff(self._sending.tries, OFFER_RESEND_MAX_S if offered else RESEND_MAX_S)
-        if kind is None:
-            out.append(self._welcome(now, hello=True))  # it says that it is verified: let its facts say so too
-            return
-
-        self.counter += 1
-        if kind is OrderKind.UPGRADE_TRANSFER and upgrade.transfer == 0:
-            upgrade.transfer = self.counter
-        out.append(self._order(order, kind, upgrade.order_args(kind, self._estimate(upgrade)), now, _NEVER))
-
-    def _due_orders(self, now: float, out: list[Effect]) -> None:
-        if self._undisturbed():
-            return
-        for order in self.orders.values():
-            if now < order.due_at:
-                continue
-            self.counter += 1
-            order.tries += 1
-            order.due_at = now + self._backoff(order.tries)
-            if order.tries == 1:
-                out.append(SaveOrder(order=order.id, terminal=self.id, status="sent", code=Code.OK.value, at_us=int(now * 1e6)))
-            out.append(self._order(order.id, order.kind, order.args, now, order.expires_at))
 
     def _keep_transfer(self, now: float, out: list[Effect]) -> None:
         """A transfer exists exactly while the state is ``transferring`` and the order has named it."""
@@ -436,46 +349,39 @@ class Terminal:
             self.transfer = Transfer(
                 wanted,
                 upgrade.plan.target.size_bytes,
-                self._pacing(),
+                FixedWindow(),
                 have_segments=upgrade.have,
                 first_number=int(now * 1000),
                 first_chunk_blocks=upgrade.plan.first_chunk_blocks,
             )
             out.append(OpenTransfer(terminal=self.id))
 
-    def _pacing(self) -> Pacing:
-        return FixedWindow()
+    def _order_args(self, kind: OrderKind) -> PlainMap:
+        if self.upgrade is None:
+            raise AssertionError(kind)
+        return self.upgrade.order_args(kind, self._estimate(self.upgrade) if kind is OrderKind.UPGRADE_OFFER else {})
+
+    def _estimate(self, upgrade: Upgrade) -> dict[str, Plain]:
+        plan, facts = upgrade.plan, self.facts
+        estimate = estimate_upgrade(
+            size_bytes=plan.target.size_bytes,
+            bytes_left=plan.target.size_bytes,
+            goodput=None,
+            ask_merchant=plan.ask_merchant,
+            model=facts.model if facts is not None else "",
+            soak_s=plan.soak_s,
+            measured=None,
+            state=UpgradeState.SCHEDULED,
+            in_state_s=0.0,
+            rat=facts.rat if facts is not None else "",
+        )
+        return dict(as_wire(estimate))
 
     # -- small things
 
-    def _upgrade_order(self) -> str:
-        return f"{self.upgrade.id}-{self.upgrade.step}" if self.upgrade is not None else ""
-
+    @property
     def _undisturbed(self) -> bool:
-        return self.upgrade is not None and self.upgrade.state in _UNDISTURBED
-
-    def _sending_floor(self) -> float:
-        """An order that the passing of time makes due is sent once by its own time, then by back-off."""
-        return 0.0 if self._sending.order != self._upgrade_order() else self._sending.due_at
-
-    def _backoff(self, tries: int, most_s: float = RESEND_MAX_S) -> float:
-        return min(self.terms.resend_min_s * 2.0 ** min(tries - 1, 16), most_s)
-
-    def _order(self, order: str, kind: OrderKind, args: PlainMap, now: float, expires_at: float) -> SendOrder:
-        now_ms = int(now * 1000)
-        late_ms = now_ms + ORDER_LATE_MS
-        return SendOrder(
-            order=Order(
-                id=order,
-                counter=self.counter,
-                shard_epoch=self.terms.shard_epoch,
-                terminal=self.id,
-                kind=kind,
-                args=args,
-                not_before_ms=now_ms - ORDER_EARLY_MS,
-                not_after_ms=late_ms if expires_at == _NEVER else min(late_ms, int(expires_at * 1000)),
-            )
-        )
+        return self.upgrade is not None and self.upgrade.state in UNDISTURBED
 
     def _welcome(self, now: float, *, hello: bool = False) -> SendWelcome:
         terms = self.terms
@@ -497,22 +403,6 @@ class Terminal:
             self._asked_at = now
             out.append(self._welcome(now, hello=True))
 
-    def _estimate(self, upgrade: Upgrade) -> dict[str, Plain]:
-        plan = upgrade.plan
-        estimate = estimate_upgrade(
-            size_bytes=plan.target.size_bytes,
-            bytes_left=plan.target.size_bytes,
-            goodput=None,
-            ask_merchant=plan.ask_merchant,
-            model=self.facts.model if self.facts is not None else "",
-            soak_s=plan.soak_s,
-            measured=None,
-            state=UpgradeState.SCHEDULED,
-            in_state_s=0.0,
-            rat=self.facts.rat if self.facts is not None else "",
-        )
-        return dict(as_wire(estimate))
-
     def _remember(self, upgrade: Upgrade, transfer: Transfer) -> None:
         upgrade.have = transfer.held_segments
         upgrade.sent_bytes = transfer.tally.sent_bytes
@@ -521,9 +411,7 @@ class Terminal:
         if upgrade is self.upgrade and self.transfer is not None:
             return self.transfer.held_bytes
         size_bytes = upgrade.plan.target.size_bytes
-        if upgrade.state in _HOLDS_ALL:
-            return size_bytes
-        return min(upgrade.have.count * 128 * 1024, size_bytes)
+        return size_bytes if upgrade.state in HOLDS_PACKAGE else min(upgrade.have.count * SEGMENT_BYTES, size_bytes)
 
     def _save(self, facts: Facts | None) -> SaveTerminal:
         return SaveTerminal(
@@ -531,7 +419,7 @@ class Terminal:
             epoch=self.epoch,
             online=self.online,
             seen_us=int(self.seen * 1e6),
-            counter=self.counter,
+            counter=self.out.counter,
             facts=facts,
         )
 
@@ -548,20 +436,3 @@ class Terminal:
             code=code.value,
             evidence=evidence,
         )
-
-
-#: Phases in which a terminal can still drop an upgrade.
-_DROPPABLE: Final = frozenset(
-    {Phase.OFFERED, Phase.ACCEPTED, Phase.POSTPONED, Phase.PREPARING, Phase.READY, Phase.TRANSFERRING, Phase.STAGED}
-)
-_HOLDS_ALL: Final = frozenset(
-    {
-        UpgradeState.STAGED,
-        UpgradeState.INSTALLING,
-        UpgradeState.VERIFYING,
-        UpgradeState.SOAKING,
-        UpgradeState.SUCCEEDED,
-        UpgradeState.ROLLING_BACK,
-        UpgradeState.ROLLED_BACK,
-    }
-)

@@ -1,6 +1,7 @@
-"""One terminal's upgrade: reports, deadlines and the campaign's decisions in, state changes and the order that is due out.
+"""One terminal's upgrade: deadlines and the campaign's decisions in, state changes and the order that is due out.
 
-``Upgrade`` never asks what time it is and sends nothing. ``due_order`` says, level-triggered, which order the present state
+What the terminal reports comes in through ``reports``; ``snapshot`` stores it. ``Upgrade`` never asks what time it is and sends
+nothing. ``due_order`` says, level-triggered, which order the present state
 calls for; ``terminal.Terminal`` numbers and repeats it. Every change goes through ``states.advance`` and leaves a ledger entry.
 """
 
@@ -10,26 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgpack
-
-from gateway.core.effects import Append, SaveUpgrade
+from gateway.core.effects import Append
 from gateway.core.plan import Plan
 from gateway.core.readiness import unready
 from gateway.core.retry import rule_for
 from gateway.core.schedule import is_open, next_opening
 from gateway.core.states import ACTIVE, FINAL, REVOCABLE, Trigger, UpgradeState, advance, allowed
-from gateway.wire.codes import Code, OrderKind, What
-from gateway.wire.messages import Facts, PlainMap, Report
+from gateway.wire.codes import Code, OrderKind
+from gateway.wire.messages import Facts, PlainMap
 from gateway.wire.ranges import RangeSet
 
 _S = UpgradeState
 _NEVER: Final = float("inf")
 #: Longest wait between two tries, however many have failed (seconds).
 RETRY_MAX_S: Final = 6 * 3600.0
-#: A merchant may postpone by no less than this, and not past the campaign's end (seconds).
-POSTPONE_MIN_S: Final = 1.0
-#: Report numbers remembered as gaps; a terminal that leaves more is not following the protocol.
-SEQ_GAPS_MAX: Final = 64
 
 #: The order that a state calls for until the terminal has answered it.
 _ORDERS: Final[Mapping[UpgradeState, OrderKind]] = {
@@ -41,12 +36,6 @@ _ORDERS: Final[Mapping[UpgradeState, OrderKind]] = {
 }
 #: States whose order gets an id of its own when they are entered.
 _STEPS: Final = frozenset({*_ORDERS, _S.SOAKING})
-#: Reports that move the upgrade by the table and mean nothing else.
-_MOVES: Final[Mapping[What, Trigger]] = {
-    What.INSTALLING: Trigger.INSTALLING,
-    What.COMMITTED: Trigger.COMMITTED,
-    What.ROLLED_BACK: Trigger.ROLLED_BACK,
-}
 
 
 @dataclass(slots=True)
@@ -64,6 +53,8 @@ class Upgrade:
     # Reports taken in.
     seqs: RangeSet = field(default_factory=RangeSet)
     top_seq: int = 0
+    attempt_seq: int = 0
+    """The youngest report of the attempts before this one."""
 
     # Waiting.
     not_before: float = 0.0
@@ -97,6 +88,11 @@ class Upgrade:
         """Whether it occupies a place while its terminal is online."""
         return self.state in ACTIVE
 
+    @property
+    def order(self) -> str:
+        """The id of the order that the state calls for."""
+        return f"{self.id}-{self.step}"
+
     def deadline(self) -> float:
         """When ``tick`` has something to do next (Unix seconds; infinity: never)."""
         if self.final:
@@ -122,7 +118,7 @@ class Upgrade:
     def order_due_at(self) -> float:
         """When a waiting state begins to call for its order (for timers; infinity when it does not wait)."""
         if self.state is _S.SOAKING:
-            return self.soak_until
+            return self.soak_until if self.healthy and self.proven else _NEVER
         return self.not_before if self.state is _S.PREPARING else _NEVER
 
     def order_args(self, kind: OrderKind, estimate: Mapping[str, Any]) -> PlainMap:
@@ -160,8 +156,8 @@ class Upgrade:
             code, needed, found = missing[0]
             self.code = code
             self.not_before = now + self.plan.recheck_s
-            return [self._note("not_ready", "gateway", now, code, {"needed": needed, "found": found})]
-        return self._move(Trigger.START, "campaign", "start", now)
+            return [self.note("not_ready", "gateway", now, code, {"needed": needed, "found": found})]
+        return self.move(Trigger.START, "campaign", "start", now)
 
     def end(self, code: Code, actor: str, now: float) -> list[Append]:
         """The campaign withdraws it: cancelled by a person, or expired. What already installs goes on to its proven end."""
@@ -170,7 +166,7 @@ class Upgrade:
             return []
 
         told = self.state is not _S.SCHEDULED or self.top_seq > 0 or self.step > 0
-        entries = self._move(trigger, actor, trigger.value, now, code)
+        entries = self.move(trigger, actor, trigger.value, now, code)
         if told:
             self.withdraw()
         return entries
@@ -179,15 +175,15 @@ class Upgrade:
         """The gateway itself sees that the package is not for this terminal; it is not bothered."""
         if self.state is not _S.SCHEDULED:
             return []
-        return self._move(Trigger.REFUSED, "gateway", "refused", now, code, evidence)
+        return self.move(Trigger.REFUSED, "gateway", "refused", now, code, evidence)
 
     def order_refused(self, code: Code, evidence: Mapping[str, Any], now: float, *, jitter: float) -> list[Append]:
         """The terminal refused the present order itself (``result``): begin again when it does not know the upgrade."""
         if code is Code.UPGRADE_UNKNOWN and not self.final:
-            return self._fail(code, "terminal", "order_refused", now, jitter, evidence)
+            return self.fail(code, "terminal", "order_refused", now, jitter, evidence)
         if self.withdrawn:
             self.withdrawn = False  # it has nothing to cancel, or is past cancelling; its reports will say which
-        return [self._note("order_refused", "terminal", now, code, evidence)]
+        return [self.note("order_refused", "terminal", now, code, evidence)]
 
     def withdraw(self) -> None:
         """It has ended here, but the terminal still holds it: it is to be told (again)."""
@@ -204,112 +200,18 @@ class Upgrade:
         if now >= self.plan.ends_at and self.state in REVOCABLE:
             return self.end(Code.CAMPAIGN_ENDED, "gateway", now)
         if self.state is _S.DEFERRED and now >= self.not_before:
-            return self._move(Trigger.RESUME, "gateway", "postponement_over", now)
+            return self.move(Trigger.RESUME, "gateway", "postponement_over", now)
         if self.state is _S.STAGED and now >= self.not_before:
-            return self._install(now)
+            return self.install(now)
         if now < self._state_deadline():
             return []
 
         code = Code.DEADLINE_PASSED if online else Code.LINK_LOST
         if self.state is _S.SOAKING and online and not (self.healthy and self.proven):
             code = Code.HEALTH_REGRESSED
-        return self._fail(code, "gateway", "deadline", now, jitter, {"waited_s": round(now - self.since, 3)})
+        return self.fail(code, "gateway", "deadline", now, jitter, {"waited_s": round(now - self.since, 3)})
 
-    # -- the terminal reports
-
-    def known(self, seq: int) -> bool:
-        """Whether this report was taken in before."""
-        return seq in self.seqs
-
-    def report(self, report: Report, now: float, *, jitter: float) -> list[Append]:
-        """Take in a report that is new. One that arrives after a younger one is recorded and moves nothing."""
-        late = report.seq < self.top_seq
-        self.seqs.add(report.seq, report.seq + 1)
-        while len(self.seqs) > SEQ_GAPS_MAX:
-            first, second = list(self.seqs)[:2]
-            self.seqs.add(first[1], second[0])
-        self.top_seq = max(self.top_seq, report.seq)
-
-        evidence = {**report.detail, "seq": report.seq, "at_ms": report.at_ms}
-        if late:
-            return [self._note(report.what.value, "terminal", now, report.code, {**evidence, "late": True})]
-        return self._apply(report, evidence, now, jitter)
-
-    def _apply(self, report: Report, evidence: dict[str, Any], now: float, jitter: float) -> list[Append]:
-        what, code = report.what, report.code
-        match what:
-            case What.ACCEPTED:
-                self.consented = True
-                return self._move_or_note(Trigger.ACCEPTED, what, now, code, evidence)
-            case What.POSTPONED:
-                return self._postponed(report, evidence, now)
-            case What.DECLINED | What.REJECTED | What.FAILED:
-                return self._refused(report, evidence, now, jitter)
-            case What.NOT_READY:
-                return self._not_ready(report, evidence, now)
-            case What.READY:
-                entries = self._move_or_note(Trigger.READY, what, now, code, evidence)
-                return entries + (self._move(Trigger.TRANSFER, "gateway", "transfer", now) if self.state is _S.READY else [])
-            case What.STAGED:
-                entries = self._move_or_note(Trigger.STAGED, what, now, code, evidence)
-                return entries + (self._install(now) if self.state is _S.STAGED else [])
-            case What.BOOTED | What.VERIFIED:
-                return self._proof(report, evidence, now)
-            case What.HEALTH:
-                return self._health(report, evidence, now)
-            case What.CANCELLED:
-                self.withdrawn = False
-                return [self._note(what.value, "terminal", now, code, evidence)]
-            case What.SELFTEST:
-                return [self._note(what.value, "terminal", now, code, evidence)]
-            case What.INSTALLING | What.COMMITTED | What.ROLLED_BACK:
-                self.withdrawn = False
-                return self._move_or_note(_MOVES[what], what, now, code, evidence)
-
-    def _postponed(self, report: Report, evidence: dict[str, Any], now: float) -> list[Append]:
-        until_ms = report.detail.get("until_ms")
-        until = until_ms / 1000 if isinstance(until_ms, int) and until_ms > 0 else now + self.plan.recheck_s
-        entries = self._move_or_note(Trigger.POSTPONED, report.what, now, report.code, evidence)
-        self.not_before = min(max(until, now + POSTPONE_MIN_S), self.plan.ends_at)
-        return entries
-
-    def _refused(self, report: Report, evidence: dict[str, Any], now: float, jitter: float) -> list[Append]:
-        """Declined, rejected or failed: the code's class says whether to try again."""
-        if self.withdrawn and self.final:
-            self.withdrawn = False  # it has let go of it by itself
-        rule = rule_for(report.code)
-        if report.what is not What.FAILED and not rule.again:
-            return self._move_or_note(Trigger.REFUSED, report.what, now, report.code, evidence)
-        return self._fail(report.code, "terminal", report.what.value, now, jitter, evidence)
-
-    def _not_ready(self, report: Report, evidence: dict[str, Any], now: float) -> list[Append]:
-        entries = [self._note(report.what.value, "terminal", now, report.code, evidence)]
-        if self.state is _S.PREPARING:
-            self.code = report.code
-            self.not_before = now + self.plan.recheck_s
-            self.step += 1  # asked again by a new order: the old one has been answered
-        return entries
-
-    def _proof(self, report: Report, evidence: dict[str, Any], now: float) -> list[Append]:
-        """Booted or verified: believed only with the version that the release asks for."""
-        expected = self.plan.target.version
-        if report.detail.get("version") != expected:
-            return self.disprove(report.what.value, {**evidence, "expected_version": expected}, now)
-        if report.what is What.BOOTED:
-            return self._move_or_note(Trigger.BOOTED, report.what, now, report.code, evidence)
-
-        entries = self._move_or_note(Trigger.VERIFIED, report.what, now, report.code, evidence)
-        if self.state is _S.SOAKING and self.since == now:
-            self.soak_until = now + self.plan.soak_s
-            self.proven = False
-            self.healthy = 0 if self.plan.soak_s > self.plan.health_every_s else 1
-        return entries
-
-    def _health(self, report: Report, evidence: dict[str, Any], now: float) -> list[Append]:
-        if self.state is not _S.SOAKING or report.code is Code.OK:
-            self.healthy += self.state is _S.SOAKING
-            return [self._note(report.what.value, "terminal", now, report.code, evidence)]
-        return self._move(Trigger.ROLL_BACK, "terminal", report.what.value, now, Code.HEALTH_REGRESSED, evidence)
+    # -- the terminal shows what it runs
 
     @property
     def wants_proof(self) -> bool:
@@ -328,33 +230,35 @@ class Upgrade:
         """The terminal claims or shows another version than the release's: no success, and back to the old one."""
         code = Code.VERSION_NOT_PROVEN
         if allowed(self.state, Trigger.ROLL_BACK):
-            return self._move(Trigger.ROLL_BACK, "gateway", what, now, code, evidence)
-        return [self._note(what, "terminal", now, code, evidence)]
+            return self.move(Trigger.ROLL_BACK, "gateway", what, now, code, evidence)
+        return [self.note(what, "terminal", now, code, evidence)]
 
-    # -- inside
+    # -- how it moves: for this module and ``reports``
 
-    def _install(self, now: float) -> list[Append]:
+    def install(self, now: float) -> list[Append]:
         """Staged: install now, or when the window opens."""
         window = self.plan.install_window
         if window is not None and not is_open(window, int(now * 1e6)):
             self.not_before = next_opening(window, int(now * 1e6)) / 1e6
             return []
-        return self._move(Trigger.INSTALL, "gateway", "install", now)
+        return self.move(Trigger.INSTALL, "gateway", "install", now)
 
-    def _fail(self, code: Code, actor: str, what: str, now: float, jitter: float, evidence: Mapping[str, Any]) -> list[Append]:
+    def fail(self, code: Code, actor: str, what: str, now: float, jitter: float, evidence: Mapping[str, Any]) -> list[Append]:
+        """It failed: try again where the failure's class allows it, else end here."""
         rule = rule_for(code)
         again = rule.again and (not rule.costs_attempt or self.attempt < self.plan.attempts_max)
         if again and self.state is _S.SCHEDULED:
-            return [self._note(what, actor, now, code, evidence)]  # it waits for its next try already
+            return [self.note(what, actor, now, code, evidence)]  # it waits for its next try already
         if again and allowed(self.state, Trigger.RETRY) and not self._silent_install(code):
             self.attempt += rule.costs_attempt
-            entries = self._move(Trigger.RETRY, actor, what, now, code, evidence)
+            self.attempt_seq = self.top_seq
+            entries = self.move(Trigger.RETRY, actor, what, now, code, evidence)
             base_s = min(rule.delay_s * 2 ** (self.attempt - 1), RETRY_MAX_S) * self.plan.retry_scale
             self.not_before = now + base_s * (0.5 + jitter / 2)
             return entries
         if allowed(self.state, Trigger.FAIL):
-            return self._move(Trigger.FAIL, actor, what, now, code, evidence)
-        return [self._note(what, actor, now, code, evidence)]
+            return self.move(Trigger.FAIL, actor, what, now, code, evidence)
+        return [self.note(what, actor, now, code, evidence)]
 
     def _silent_install(self, code: Code) -> bool:
         """A terminal that fell silent while it installed may run anything: that is a failure, not a reason to begin again."""
@@ -366,13 +270,7 @@ class Upgrade:
             since = self.soak_until
         return since + self.plan.deadline_s(self.state)
 
-    def _move_or_note(self, trigger: Trigger, what: What, now: float, code: Code, evidence: Mapping[str, Any]) -> list[Append]:
-        """Reports about what is past or already known are kept, and move nothing."""
-        if allowed(self.state, trigger):
-            return self._move(trigger, "terminal", what.value, now, code, evidence)
-        return [self._note(what.value, "terminal", now, code, evidence)]
-
-    def _move(
+    def move(
         self,
         trigger: Trigger,
         actor: str,
@@ -395,7 +293,8 @@ class Upgrade:
             self.progress_at = now
         return [self._entry(what, actor, now, code, evidence or {}, old)]
 
-    def _note(self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any]) -> Append:
+    def note(self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any]) -> Append:
+        """An entry about something that did not change the state."""
         return self._entry(what, actor, now, code, evidence, self.state)
 
     def _entry(self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any], old: UpgradeState) -> Append:
@@ -411,58 +310,3 @@ class Upgrade:
             code=code.value,
             evidence=evidence,
         )
-
-    # -- storing
-
-    def save(self, have_bytes: int) -> SaveUpgrade:
-        """The row that brings it back."""
-        return SaveUpgrade(
-            upgrade=self.id,
-            terminal=self.terminal,
-            campaign=self.plan.campaign,
-            state=self.state,
-            state_since_us=int(self.since * 1e6),
-            due_us=int(self.not_before * 1e6) if self.state is _S.SCHEDULED else 0,
-            attempt=self.attempt,
-            code=self.code.value,
-            have_bytes=have_bytes,
-            snapshot=self.snapshot(),
-        )
-
-    def snapshot(self) -> bytes:
-        """All that ``restore`` cannot take from the row's columns."""
-        packed: bytes = msgpack.packb(
-            {
-                "since": self.since,
-                "seqs": list(self.seqs),
-                "top": self.top_seq,
-                "nb": self.not_before,
-                "pa": self.progress_at,
-                "soak": self.soak_until,
-                "ok": self.healthy,
-                "proven": self.proven,
-                "yes": self.consented,
-                "wd": self.withdrawn,
-                "step": self.step,
-                "x": self.transfer,
-                "have": list(self.have),
-                "sent": self.sent_bytes,
-            }
-        )
-        return packed
-
-    @classmethod
-    def restore(
-        cls, upgrade: str, terminal: str, plan: Plan, *, state: str, attempt: int, code: str, snapshot: bytes
-    ) -> Upgrade:
-        """An upgrade as ``save`` wrote it; an empty snapshot is one that was never started."""
-        out = cls(upgrade, terminal, plan, state=UpgradeState(state), attempt=attempt, code=Code(code or Code.OK))
-        if snapshot:
-            kept = msgpack.unpackb(snapshot, use_list=False)
-            out.since, out.not_before, out.progress_at = kept["since"], kept["nb"], kept["pa"]
-            out.seqs, out.top_seq = RangeSet(kept["seqs"]), kept["top"]
-            out.soak_until, out.healthy, out.proven = kept["soak"], kept["ok"], kept["proven"]
-            out.consented, out.withdrawn = kept["yes"], kept["wd"]
-            out.step, out.transfer = kept["step"], kept["x"]
-            out.have, out.sent_bytes = RangeSet(kept["have"]), kept["sent"]
-        return out

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from gateway.core.outgoing import OpenOrder
 from gateway.core.plan import Plan
+from gateway.core.snapshot import restore
 from gateway.core.states import UpgradeState
-from gateway.core.terminal import OpenOrder, Terminal, Terms
+from gateway.core.terminal import Terminal, Terms
 from gateway.core.upgrade import Upgrade
 from gateway.engine.plans import Plans
 from gateway.store import orders, terminals, upgrades
@@ -75,9 +77,9 @@ class Sessions:
                 epoch=row.epoch,
                 online=row.online,
                 seen=row.seen_us / 1e6,
-                counter=row.counter,
                 facts=row.facts,
             )
+            session.out.counter = row.counter
             under_way = [found for found in open_upgrades.get(name, ()) if found.state is not UpgradeState.SCHEDULED]
             if under_way:
                 session.upgrade = await self._upgrade(under_way[0])
@@ -122,13 +124,13 @@ class Sessions:
         session = self._held.get(row.terminal)
         if session is None:
             return False
-        if row.id not in session.orders:
-            session.orders[row.id] = OpenOrder(row.id, OrderKind(row.kind), row.args, row.expires_us / 1e6)
+        if row.id not in session.out.orders:
+            session.out.orders[row.id] = OpenOrder(row.id, OrderKind(row.kind), row.args, row.expires_us / 1e6)
         return True
 
     async def _upgrade(self, row: UpgradeRow) -> Upgrade:
         plan: Plan = await self._plans.of(row.campaign)
-        return Upgrade.restore(
+        return restore(
             row.id,
             row.terminal,
             plan,

@@ -6,6 +6,7 @@ A word is never renamed or reused; new ones are added at the end of their list. 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class What(StrEnum):
@@ -119,6 +120,12 @@ class Phase(StrEnum):
     SOAKING = "soaking"
     ROLLING_BACK = "rolling_back"
     DONE = "done"
+
+
+#: Phases in which a terminal can still drop its upgrade: nothing of it runs yet.
+DROPPABLE: Final = frozenset(
+    {Phase.OFFERED, Phase.ACCEPTED, Phase.POSTPONED, Phase.PREPARING, Phase.READY, Phase.TRANSFERRING, Phase.STAGED}
+)
 
 
 class Component(StrEnum):

@@ -18,11 +18,22 @@ from device_sim.options import Identity, Options
 from device_sim.outputs import CloseBulk, ConnectControl, DropControl, OpenBulk, Output, Publish
 from device_sim.profiles import load_profile
 from device_sim.terminal import Terminal as Device
-from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SaveUpgrade
-from gateway.core.effects import SendOrder, SendReceipt, SendWelcome
+from gateway.core.effects import (
+    Append,
+    CloseTransfer,
+    Effect,
+    OpenTransfer,
+    SaveOrder,
+    SaveTerminal,
+    SaveUpgrade,
+    SendOrder,
+    SendReceipt,
+    SendWelcome,
+)
 from gateway.core.events import Acked, Event, Heard, Start, Tick, Unsure
 from gateway.core.plan import Plan, Target
 from gateway.core.readiness import Need
+from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
 from gateway.core.terminal import Terminal, Terms
 from gateway.core.upgrade import Upgrade
@@ -51,9 +62,7 @@ def package(size_bytes: int, version: str = "2.0.0") -> tuple[bytes, Manifest, b
         models=("lakala-4g-esign", "shengpay-4g-esign"),
         size_bytes=size_bytes,
         sha256=hashlib.sha256(payload).digest(),
-        segments=tuple(
-            hashlib.sha256(payload[at : at + SEGMENT_BYTES]).digest() for at in range(0, size_bytes, SEGMENT_BYTES)
-        ),
+        segments=tuple(hashlib.sha256(payload[at : at + SEGMENT_BYTES]).digest() for at in range(0, size_bytes, SEGMENT_BYTES)),
         battery_min_pct=30,
         storage_min_bytes=1_000_000,
     )
@@ -115,10 +124,10 @@ class World:
             ),
             need=Need(battery_min_pct=30, storage_min_bytes=1_000_000),
             ask_merchant=True,
-            soak_s=1800.0,
+            soak_s=900.0,
             health_every_s=300.0,
             boot_budget_s=600.0,
-            ends_at=START + 5 * DAY_S,
+            ends_at=START + DAY_S,
         )
     )
     now: float = START
@@ -140,20 +149,24 @@ class World:
     _pool: SegmentPool = field(default_factory=SegmentPool)
 
     def __post_init__(self) -> None:
-        self.rng = Random(self.seed)  # noqa: S311 - replayable
+        self.rng = Random(self.seed)
         for at in self.air.gateway_kills:
             self._at(START + at, self._kill_gateway)
 
     # -- setting up
 
-    def add(self, name: str, *, model: str = "lakala-4g-esign", options: Options | None = None, faults: Faults = NO_FAULTS) -> Node:
+    def add(
+        self, name: str, *, model: str = "lakala-4g-esign", options: Options | None = None, faults: Faults = NO_FAULTS
+    ) -> Node:
         """A terminal with a scheduled upgrade, switched on within the first minute."""
         identity = Identity(id=name, orders=ORDERS, publishers=PUBLISHERS)
         options = replace(options or Options(), unix_base_ms=0)
-        rng = Random(self.rng.random())  # noqa: S311
-        device = Device(load_profile(model), identity, Flash(), rng, options=options, faults=faults, pool=self._pool, now=self.now)
+        rng = Random(self.rng.random())
+        device = Device(
+            load_profile(model), identity, Flash(), rng, options=options, faults=faults, pool=self._pool, now=self.now
+        )
         node = self.nodes[name] = Node(device)
-        self.upgrades[f"u-{name}"] = Upgrade(f"u-{name}", name, self.plan, since=START).save(0)
+        self.upgrades[f"u-{name}"] = save(Upgrade(f"u-{name}", name, self.plan, since=START), 0)
         self.terminals[name] = SaveTerminal(terminal=name, epoch=0, online=False, seen_us=0, counter=0)
         self._load(name)
         self._at(START + self.rng.uniform(0, 60), lambda: self._drive(node, lambda: device.boot(self.now)))
@@ -207,8 +220,9 @@ class World:
     def _load(self, name: str) -> None:
         """A session from the store, as ``engine.sessions`` does it."""
         row, terminal = self.upgrades[f"u-{name}"], self.terminals[name]
-        session = Terminal(name, Terms(), epoch=terminal.epoch, online=terminal.online, counter=terminal.counter)
-        session.upgrade = Upgrade.restore(
+        session = Terminal(name, Terms(), epoch=terminal.epoch, online=terminal.online)
+        session.out.counter = terminal.counter
+        session.upgrade = restore(
             row.upgrade, name, self.plan, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot
         )
         self.sessions[name] = session
@@ -268,7 +282,9 @@ class World:
                         self.terminals[name] = effect
                     case Append():
                         self.ledger.append(effect)
-                        self.story.append(f"{self.now:.3f} {name} {effect.what} {effect.from_state}>{effect.to_state} {effect.code}")
+                        self.story.append(
+                            f"{self.now:.3f} {name} {effect.what} {effect.from_state}>{effect.to_state} {effect.code}"
+                        )
                     case SaveOrder():
                         pass
                     case _:
@@ -394,12 +410,13 @@ class World:
     _wills: dict[str, bytes] = field(default_factory=dict)
 
     def _control_down(self, node: Node, *, tell: bool, will: bool) -> None:
-        had, node.control, node.asked_control = node.control, 0, 0
+        had, asked = node.control, node.asked_control
+        node.control = node.asked_control = 0
         name = node.device.id
         if had and will and name in self._wills:
             payload = self._wills.pop(name)
             self._at(self.now + self.rng.uniform(0.01, 90), lambda: self._received(name, "presence", payload))
-        if had and tell:
+        if asked and tell:
             self._drive(node, lambda: node.device.on_control_down(self.now))
 
     def _later_break(self, node: Node) -> None:
@@ -418,8 +435,8 @@ class World:
         self._at(self.now + self.rng.expovariate(self.air.bulk_breaks_per_h / 3600), broken)
 
     def _break_bulk(self, node: Node) -> None:
-        had, node.bulk, node.asked_bulk = node.bulk, 0, 0
-        if had:
+        asked, node.bulk, node.asked_bulk = node.asked_bulk, 0, 0
+        if asked:
             self._drive(node, lambda: node.device.on_bulk_down(self.now))
 
     def _at(self, at: float, step: Callable[[], None]) -> None:

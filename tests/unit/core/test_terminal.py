@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gateway.core.effects import Append, OpenTransfer, SaveOrder, SaveTerminal, SaveUpgrade, SendReceipt, SendWelcome
 from gateway.core.events import Acked, End, Heard, Ordered, Start, Tick, Unsure
+from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
 from gateway.core.terminal import OFFLINE_GRACE_S, STRAY_REPORTS_MAX, UNSURE_S, Terminal, Terms
 from gateway.wire.codes import Code, OrderKind, Phase, ResultStatus, What
@@ -175,11 +176,10 @@ def test_a_restarted_gateway_resumes_from_the_first_ack() -> None:
     """What the terminal holds is not sent again."""
     found, _ = brought_to(UpgradeState.TRANSFERRING)
     assert found.upgrade is not None
-    row = found.upgrade.save(0)
-    again = Terminal("T1", Terms(), epoch=1, online=True, counter=found.counter)
-    again.upgrade = found.upgrade.restore(
-        row.upgrade, "T1", PLAN, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot
-    )
+    row = save(found.upgrade, 0)
+    again = Terminal("T1", Terms(), epoch=1, online=True)
+    again.out.counter = found.out.counter
+    again.upgrade = restore(row.upgrade, "T1", PLAN, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot)
     again.handle(Unsure(), NOW + 5)
     assert again.transfer is not None
     again.handle(_ack(again.transfer.id, cum=128), NOW + 6)
@@ -223,7 +223,7 @@ def test_an_order_ends_with_its_result_and_a_repeated_result_is_receipted_again(
     assert [effect.status for effect in first if isinstance(effect, SaveOrder)] == ["done"]
     assert [effect for effect in again if isinstance(effect, SaveOrder)] == []
     assert sum(isinstance(effect, SendReceipt) for effect in again) == 1
-    assert not found.orders
+    assert not found.out.orders
 
 
 def test_an_order_without_a_result_expires() -> None:

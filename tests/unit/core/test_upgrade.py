@@ -250,17 +250,6 @@ def test_installing_waits_for_its_window() -> None:
     assert kinds(found.handle(Tick(), opening)) == [OrderKind.UPGRADE_INSTALL]
 
 
-def test_a_snapshot_brings_back_everything() -> None:
-    """Whatever the state."""
-    for state in (*(reached for reached, _, _ in STORY), UpgradeState.OFFERED):
-        found, _ = brought_to(state)
-        assert found.upgrade is not None
-        row = found.upgrade.save(0)
-        again = Upgrade.restore("u1", "T1", PLAN, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot)
-
-        assert found.upgrade == again
-
-
 def test_a_postponement_past_the_end_is_cut_to_it() -> None:
     """And a malformed time means soon."""
     for until_ms in (10**15, -5, "tomorrow", None):

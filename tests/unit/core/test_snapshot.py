@@ -1,0 +1,35 @@
+"""A stored upgrade comes back as it was."""
+
+from __future__ import annotations
+
+from gateway.core.snapshot import restore, save
+from gateway.core.states import UpgradeState
+from gateway.core.upgrade import Upgrade
+from tests.unit.core.build import NOW, PLAN, STORY, brought_to
+
+
+def test_a_snapshot_brings_back_everything() -> None:
+    """Whatever the state."""
+    for state in (*(reached for reached, _, _ in STORY), UpgradeState.OFFERED):
+        found, _ = brought_to(state)
+        assert found.upgrade is not None
+        row = save(found.upgrade, 0)
+        again = restore("u1", "T1", PLAN, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot)
+
+        assert found.upgrade == again
+
+
+def test_an_upgrade_that_was_never_started_has_no_snapshot() -> None:
+    """As campaigns create them."""
+    again = restore("u1", "T1", PLAN, state="scheduled", attempt=1, code="", snapshot=b"")
+
+    assert Upgrade("u1", "T1", PLAN) == again
+
+
+def test_only_a_scheduled_upgrade_says_when_it_may_start() -> None:
+    """The campaign's query reads it."""
+    upgrade = Upgrade("u1", "T1", PLAN, not_before=NOW)
+    assert save(upgrade, 0).due_us == int(NOW * 1e6)
+
+    upgrade.state = UpgradeState.STAGED
+    assert save(upgrade, 0).due_us == 0
