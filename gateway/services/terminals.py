@@ -20,6 +20,7 @@ from gateway.store.upgrades import UpgradeRow
 from gateway.wire.topics import is_terminal_id
 
 REGISTER_MAX: Final = 10_000
+RESERVED: Final = frozenset({"_gateway"})  # see mosquitto/acl
 HISTORY_COUNT: Final = 20  # entries shown with a terminal; the rest is paged
 
 
@@ -44,20 +45,12 @@ async def register(services: Services, rows: Sequence[Registration], *, actor: s
     """Make terminals known, all or none; one that is known gets the model and labels given here.
 
     Raises:
-        RequestError: ``terminal_id_invalid``, or ``terminal_id_repeated`` when the list names one twice.
+        RequestError: ``terminal_id_invalid``, ``terminal_id_reserved``, or ``terminal_id_repeated`` within the list.
         TooLargeError: more than ``REGISTER_MAX``.
     """
     if len(rows) > REGISTER_MAX:
         raise TooLargeError(f"{len(rows)} terminals in one request, at most {REGISTER_MAX} allowed; send several")
-    seen: set[str] = set()
-    for row in rows:
-        if not is_terminal_id(row.id):
-            text = f"terminal id {row.id[:80]!r}: expected 1 to 64 characters of A-Z a-z 0-9 _ -"
-            raise RequestError(text, code="terminal_id_invalid")
-        if row.id in seen:
-            raise RequestError(f"terminal {row.id} is named twice in one request", code="terminal_id_repeated", terminal=row.id)
-        seen.add(row.id)
-
+    _check_ids(rows)
     now_us = services.now_us()
     async with services.db.write() as tx:
         new_count = await terminals.register(tx, rows, at_us=now_us)
@@ -107,6 +100,20 @@ async def strangers(services: Services, *, cursor: str | None, limit: int) -> Pa
 def unknown_terminal(terminal: str) -> NotFoundError:
     """The refusal of a request about a terminal that is not registered."""
     return NotFoundError(f"terminal {terminal} is not registered", code="terminal_unknown", terminal=terminal)
+
+
+def _check_ids(rows: Sequence[Registration]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        if not is_terminal_id(row.id):
+            text = f"terminal id {row.id[:80]!r}: expected 1 to 64 characters of A-Z a-z 0-9 _ -"
+            raise RequestError(text, code="terminal_id_invalid")
+        if row.id in RESERVED:
+            text = f"{row.id} is the name under which the gateway hears itself; no terminal may have it"
+            raise RequestError(text, code="terminal_id_reserved")
+        if row.id in seen:
+            raise RequestError(f"terminal {row.id} is named twice in one request", code="terminal_id_repeated", terminal=row.id)
+        seen.add(row.id)
 
 
 def _entry(at_us: int, actor: str, what: str, evidence: dict[str, object]) -> Append:

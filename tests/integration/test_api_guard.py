@@ -98,6 +98,7 @@ BAD_BODIES: Final = (
     (b'{"terminals": [{"id": "T1", "model": "m", "labels": {"k": "\\u0000"}}]}', 422, "validation_failed"),
     (b'{"terminals": [{"id": "T1", "model": "m"}, {"id": "T1", "model": "m"}]}', 422, "terminal_id_repeated"),
     (b"[" * 100_000, 400, "body_unreadable"),
+    (b'{"terminals": [{"id": "_gateway", "model": "m"}]}', 422, "terminal_id_reserved"),
     (b"null", 422, "validation_failed"),
 )
 

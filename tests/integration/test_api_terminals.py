@@ -109,7 +109,7 @@ async def test_a_terminal_shows_facts_upgrade_and_history(tmp_path: Path) -> Non
 async def test_strangers_are_listed_until_they_are_registered(tmp_path: Path) -> None:
     async with http_gateway(tmp_path) as gateway:
         for number in range(3):
-            await terminals.note_unknown(gateway.services.db, f"S{number}", 1_790_000_000_000_000 + number)
+            await terminals.note_unknown(gateway.services.db, {f"S{number}": 1}, 1_790_000_000_000_000 + number)
         page = (await gateway.http.get("/api/v1/unknown-terminals?limit=2")).json()
         rest = (await gateway.http.get(f"/api/v1/unknown-terminals?cursor={page['next']}")).json()
         await gateway.register("S2")
