@@ -39,7 +39,9 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Instead of the scenario's.")] = None,
     duration: Annotated[float, typer.Option(help="Seconds to run; 0: until SIGINT or SIGTERM.", min=0)] = 0.0,
     status: Annotated[Path | None, typer.Option(help="Append counts to this file once a second, as JSON lines.")] = None,
-    state: Annotated[Path | None, typer.Option(help="Folder for each terminal's own account, written at the end.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder for each terminal's own account, at the end and on SIGUSR1.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Run all terminals of SCENARIO until the time is over or the process is told to end."""

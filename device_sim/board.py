@@ -144,7 +144,7 @@ class Board:
 
     def count(self, event: str) -> None:
         """Count a refusal or a drop under its reason."""
-        self.tally.events[event] += 1
+        self.tally.events[str(event)] += 1  # a plain string: words of closed lists come here too
 
     @property
     def storage_free_bytes(self) -> int:

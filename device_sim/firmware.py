@@ -139,7 +139,7 @@ class Firmware:
             board.garbage_at if self.session.link == "up" else None,
             self.consent.deadline,
             self.preparation.deadline,
-            self.transfer.deadline,
+            self.transfer.deadline(covered=self._covered),
             self.installation.deadline,
             self.proving.deadline,
             self.outbox.deadline,

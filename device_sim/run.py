@@ -1,7 +1,7 @@
 """Running a scenario: event loop, signals, progress line, status file, and the terminals' own accounts at the end.
 
 ``__main__`` calls ``run_scenario``. It ends in order on SIGINT, SIGTERM or after the given time; what the terminals are then
-is written last, so that a check can compare it with the gateway's ledger.
+is written last, so that a check can compare it with the gateway's ledger. SIGUSR1 has it written at any time.
 """
 
 from __future__ import annotations
@@ -59,20 +59,29 @@ async def _run(scenario: Scenario, settings: Settings) -> None:
     if settings.state is not None:
         settings.state.mkdir(parents=True, exist_ok=True)
 
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(swarm.run, name="swarm")
             tasks.start_soon(_show, swarm, settings, name="status")
             with anyio.move_on_after(settings.duration_s or None):
-                async for _ in signals:
-                    break
+                async for number in signals:
+                    if number is not signal.SIGUSR1:
+                        break
+                    _write_states(swarm, settings.state)
             tasks.cancel_scope.cancel()
 
     if settings.status is not None:
         _append_status(swarm, settings.status)
-    if settings.state is not None:
-        lines = [json.dumps(state) + "\n" for state in swarm.states()]
-        (settings.state / STATE_FILE).write_text("".join(lines))
+    _write_states(swarm, settings.state)
+
+
+def _write_states(swarm: Swarm, folder: Path | None) -> None:
+    """The accounts as they are now; the file is replaced whole, since somebody may be waiting for it."""
+    if folder is None:
+        return
+    fresh = folder / f".{STATE_FILE}.new"
+    fresh.write_text("".join(json.dumps(state) + "\n" for state in swarm.states()))
+    fresh.replace(folder / STATE_FILE)
 
 
 async def _show(swarm: Swarm, settings: Settings) -> None:

@@ -19,6 +19,7 @@ from gateway.wire.messages import Hello, Presence, Welcome
 HELLO_REPEAT_S: Final = 10.0
 HELLO_LAST_S: Final = 60.0
 MAX_EPOCH_JUMP: Final = 2**32  # a welcome is not signed, so it may not use the numbers up
+LEAST_STEP_S: Final = 0.001  # a change of coverage is never due now, or rounding could stop the time
 HELLO_LEAST_S: Final = 1.0  # between two hellos of one connection
 
 
@@ -40,6 +41,7 @@ class Session:
         "_connect_at",
         "_hello_at",
         "_hello_s",
+        "_owed",
         "_said_at",
         "epoch",
         "link",
@@ -55,6 +57,7 @@ class Session:
         self._hello_at: float | None = None
         self._hello_s = HELLO_REPEAT_S
         self._said_at = float("-inf")
+        self._owed = False
         self.epoch = board.journal.integer("epoch")
         self.link = Link.DOWN
         self.welcome = Welcome(epoch=0, now_ms=0)
@@ -116,6 +119,7 @@ class Session:
         if now - self._said_at >= HELLO_LEAST_S:
             self._say(now)
         else:
+            self._owed = True
             self._hello_at = self._said_at + HELLO_LEAST_S
 
     def on_welcome(self, welcome: Welcome, now: float) -> bool:
@@ -129,7 +133,8 @@ class Session:
 
         self.welcome = welcome
         self._attempt = 0
-        self._hello_at = None
+        if not self._owed:
+            self._hello_at = None
         if self._board.clock.correct(now, welcome.now_ms):
             self._board.journal.set("offset", self._board.clock.offset_ms)
         if welcome.hello:
@@ -169,6 +174,7 @@ class Session:
 
     def _say(self, now: float) -> None:
         self._said_at = now
+        self._owed = False
         self._hello_at = now + self._hello_s
         self._board.publish(self._compose(self.epoch, now))
 
@@ -184,4 +190,4 @@ def next_coverage_change(duty: Duty | None, now: float) -> float | None:
         return None
     into = (now - duty.offset_s) % duty.period_s
     on_s = duty.fraction * duty.period_s
-    return now - into + (on_s if into < on_s else duty.period_s)
+    return max(now - into + (on_s if into < on_s else duty.period_s), now + LEAST_STEP_S)

@@ -202,6 +202,6 @@ class Terminal:
         """Power cuts that wait for written bytes happen inside the flash."""
         board = self.board
         written = board.flash.written_bytes
-        waiting = [cut.value for cut in board.faults.power_cuts if cut.at is CutAt.WRITTEN and cut.value > written]
+        waiting = [int(cut.value) for cut in board.faults.power_cuts if cut.at is CutAt.WRITTEN and int(cut.value) > written]
         if waiting and board.flash.fuse is None:
-            board.flash.fuse = int(min(waiting)) - written
+            board.flash.fuse = min(waiting) - written

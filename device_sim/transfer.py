@@ -177,14 +177,13 @@ class Transfer:
             self._pause_at = None
             self._resume_at = now + QUIET_S
 
-    @property
-    def deadline(self) -> float | None:
+    def deadline(self, *, covered: bool) -> float | None:
         """When ``on_time`` has something to do."""
         if self.bulk is Bulk.CLOSED:
             return None
         times = [self._pause_at, self._resume_at]
         if self.bulk is Bulk.WAITING:
-            times.append(self._open_at)
+            times.append(self._open_at if covered else None)
         elif self._acks is not None:
             times.append(self._acks.deadline)
         return min((at for at in times if at is not None), default=None)

@@ -37,7 +37,8 @@ from gateway.wire.messages import (
 )
 from gateway.wire.ranges import RangeSet
 from tests.harness.broker import Broker
-from tests.unit.device_sim.play import DAY_MS, MODEL, NEXT, ORDER_KEY, Play, identity_of, payload_of
+from tests.unit.device_sim.build import DAY_MS, MODEL, ORDER_KEY, identity_of, payload_of
+from tests.unit.device_sim.play import NEXT, Play
 
 PAYLOAD = payload_of(400_000)
 pytestmark = pytest.mark.timeout(40)

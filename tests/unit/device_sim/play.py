@@ -6,7 +6,6 @@ sends what the acks say is missing. Tests bend it by its attributes.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -14,18 +13,16 @@ from random import Random
 
 from device_sim.faults import NO_FAULTS, Faults
 from device_sim.flash import Flash, SegmentPool
-from device_sim.options import Identity, Options
+from device_sim.options import Options
 from device_sim.outputs import CloseBulk, ConnectControl, DropControl, OpenBulk, Output, PauseBulk, Publish, Rebooting
 from device_sim.profiles import load_profile
 from device_sim.terminal import Terminal
-from gateway.trust.keys import KeyRing, new_private_key, public_of
-from gateway.trust.manifest import Manifest, sign_manifest
+from gateway.trust.manifest import Manifest
 from gateway.trust.orders import sign_order
 from gateway.wire.codec import decode, encode
-from gateway.wire.codes import Code, Component, OrderKind, What
+from gateway.wire.codes import OrderKind, What
 from gateway.wire.messages import (
     BLOCK_BYTES,
-    SEGMENT_BYTES,
     Ack,
     Chunk,
     Hello,
@@ -39,12 +36,10 @@ from gateway.wire.messages import (
     Welcome,
 )
 from gateway.wire.ranges import RangeSet
+from tests.unit.device_sim.build import DAY_MS, MODEL, ORDER_KEY, identity_of, manifest_of, order_args, payload_of
 
-MODEL = "lakala-4g-esign"
-ORDER_KEY = new_private_key()
-PUBLISHER_KEY = new_private_key()
-DAY_MS = 86_400_000
 DELAY_S = 0.02
+STUCK = 50  # deadlines in a row that do not move the time
 NEXT = {
     None: OrderKind.UPGRADE_OFFER,
     What.ACCEPTED: OrderKind.UPGRADE_PREPARE,
@@ -55,34 +50,6 @@ NEXT = {
     What.FAILED: OrderKind.UPGRADE_OFFER,
     What.VERIFIED: OrderKind.UPGRADE_COMMIT,
 }
-
-
-def payload_of(size: int, seed: int = 1) -> bytes:
-    """Package bytes that repeat nothing."""
-    return Random(seed).randbytes(size)
-
-
-def manifest_of(payload: bytes, **changes: object) -> Manifest:
-    """A manifest for a payload."""
-    fields: dict[str, object] = {
-        "component": Component.APP,
-        "version": "2.0.0",
-        "counter": 7,
-        "models": (MODEL,),
-        "size_bytes": len(payload),
-        "sha256": hashlib.sha256(payload).digest(),
-        "segments": tuple(
-            hashlib.sha256(payload[at : at + SEGMENT_BYTES]).digest() for at in range(0, len(payload), SEGMENT_BYTES)
-        ),
-        "battery_min_pct": 30,
-        "storage_min_bytes": 1_000_000,
-    }
-    return Manifest(**(fields | changes))  # type: ignore[arg-type]  # the caller gives the right types
-
-
-def identity_of(name: str = "t1") -> Identity:
-    """A terminal that believes the play's keys."""
-    return Identity(id=name, orders=KeyRing([public_of(ORDER_KEY)]), publishers=KeyRing([public_of(PUBLISHER_KEY)]))
 
 
 class Play:
@@ -118,6 +85,8 @@ class Play:
         self.generation = {"control": 0, "bulk": 0}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._tie = count()
+        self._stuck = 0
+        self._woken_at = -1.0
 
         # the gateway's side
         self.upgrade = "u1"
@@ -133,6 +102,7 @@ class Play:
         self.due: OrderKind | None = OrderKind.UPGRADE_OFFER
         self.verified_at = float("inf")
         self.chunk_blocks = 16
+        self.window_blocks = 1 << 30
         self.number = 0
         self.transfer = 0
         self.in_flight: dict[int, tuple[int, int]] = {}
@@ -166,6 +136,9 @@ class Play:
                 self._pump_outputs()
             if deadline is not None and deadline <= self.now:
                 self.terminal.on_time(self.now)
+                self._stuck = self._stuck + 1 if self.now == self._woken_at else 0
+                self._woken_at = self.now
+                assert self._stuck < STUCK, f"the terminal stops the time at {self.now}"
             self._pump_outputs()
         return True
 
@@ -287,20 +260,8 @@ class Play:
         return order
 
     def args_of(self, kind: OrderKind) -> dict[str, Plain]:
-        match kind:
-            case OrderKind.UPGRADE_OFFER:
-                blob = sign_manifest(self.manifest, PUBLISHER_KEY)
-                return {"u": self.upgrade, "m": blob, "ask": self.ask, "est": {}, "end_ms": 2**50}
-            case OrderKind.UPGRADE_TRANSFER:
-                size, sha256 = self.manifest.size_bytes, self.manifest.sha256
-                return {"u": self.upgrade, "x": self.transfer, "size": size, "sha256": sha256}
-            case OrderKind.UPGRADE_INSTALL:
-                times: dict[str, Plain] = {"soak_s": self.soak_s, "health_every_s": self.health_every_s}
-                return {"u": self.upgrade, **times, "boot_budget_s": self.boot_budget_s}
-            case OrderKind.UPGRADE_ROLLBACK | OrderKind.UPGRADE_CANCEL:
-                return {"u": self.upgrade, "code": Code.CANCELLED_BY_OPERATOR.value}
-            case _:
-                return {"u": self.upgrade}
+        install = (self.soak_s, self.health_every_s, self.boot_budget_s)
+        return order_args(kind, self.upgrade, self.manifest, ask=self.ask, transfer=self.transfer, install=install)
 
     def send(self, kind: OrderKind, *, again: bool = False) -> Order:
         """The next order of the upgrade, or the last one again."""
@@ -363,7 +324,9 @@ class Play:
         self.in_flight = {number: blocks for number, blocks in self.in_flight.items() if number > ack.number}
         held = RangeSet([(0, ack.cum), *ack.ranges, *self.in_flight.values()])
         blocks = -(-len(self.payload) // BLOCK_BYTES)
-        room = ack.credit_bytes // BLOCK_BYTES - sum(stop - start for start, stop in self.in_flight.values())
+        room = min(ack.credit_bytes // BLOCK_BYTES, self.window_blocks) - sum(
+            stop - start for start, stop in self.in_flight.values()
+        )
         for start, stop in held.gaps(0, blocks):
             at = start
             while at < stop and room > 0:

@@ -14,7 +14,8 @@ from device_sim.journal import Journal
 from device_sim.options import Merchant, Options
 from gateway.wire.codes import Phase, What
 from gateway.wire.messages import Hello, Message
-from tests.unit.device_sim.play import Play, payload_of
+from tests.unit.device_sim.build import payload_of
+from tests.unit.device_sim.play import Play
 
 PAYLOAD = payload_of(300_000)
 #: Bytes that an undisturbed upgrade writes to flash: package twice, journal, snapshots.
