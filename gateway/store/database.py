@@ -55,6 +55,8 @@ class Database:
             await anyio.to_thread.run_sync(_prepare, file)
             database = cls(file, readers=readers, busy_timeout_s=busy_timeout_s)
             try:
+                with anyio.CancelScope(shield=True):
+                    await database._connect()
                 yield database
             finally:
                 with anyio.CancelScope(shield=True):
@@ -92,23 +94,14 @@ class Database:
         Raises:
             StoreError: nothing of ``work`` was kept.
         """
-        connection = self._writer
-
-        def whole() -> _T:
-            with mapped("writing the store"):
-                try:
-                    connection.begin()
-                    result = work(connection.driver())
-                    connection.commit()
-                except BaseException:
-                    connection.roll_back()
-                    raise
-                return result
-
         async with self._writing:
-            with anyio.CancelScope(shield=True):
-                result = await connection.call(whole)
+            with anyio.CancelScope(shield=True), mapped("writing the store"):
+                result = await self._writer.transact(work)
         return result
+
+    async def _connect(self) -> None:
+        for connection in (self._writer, *self._readers):
+            await connection.open()
 
     async def _close(self) -> None:
         # Readers first: whoever closes last empties the write-ahead log into the file.
@@ -145,14 +138,14 @@ async def _transaction(connection: Connection) -> AsyncIterator[Transaction]:
     transaction = Transaction(connection)
     try:
         with mapped("beginning a transaction"):
-            await connection.call(connection.begin)
+            await connection.begin()
         yield transaction
         transaction.end()
         with mapped("ending a transaction"):
-            await connection.call(connection.commit)
+            await connection.commit()
     except BaseException:
         transaction.end()
-        await connection.call(connection.roll_back)
+        await connection.roll_back()
         raise
 
 
