@@ -18,6 +18,14 @@ from gateway.store.schema import OPEN_STATES, campaigns, ledger, terminals, upgr
 from gateway.store.selection import chunks
 
 _ACTIVE: Final = tuple(sorted(state.value for state in ACTIVE))
+_UNDER_WAY: Final = tuple(state for state in OPEN_STATES if state != UpgradeState.SCHEDULED.value)
+_OTHER: Final = upgrades.alias("other")
+#: Another upgrade of the terminal is under way. Whoever is so busy is no candidate, else it would keep those behind it waiting.
+_BUSY: Final = (
+    sa.select(sa.literal(1))
+    .where(_OTHER.c.terminal == upgrades.c.terminal, _OTHER.c.campaign != upgrades.c.campaign, _OTHER.c.state.in_(_UNDER_WAY))
+    .exists()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +98,10 @@ async def occupied(db: Source, campaign: str) -> int:
 async def scheduled(
     db: Source, campaign: str, wave: int, *, limit: int, online: bool | None = True, due_before_us: int, after: str = ""
 ) -> Sequence[Candidate]:
-    """The next ``limit`` scheduled upgrades of a wave by terminal id, due by ``due_before_us``, terminals ``online``."""
+    """The next ``limit`` scheduled upgrades of a wave by terminal id, due by ``due_before_us``, terminals ``online``.
+
+    Terminals that another campaign is upgrading at this time are left out.
+    """
     statement = (
         sa.select(upgrades.c.id, upgrades.c.terminal, upgrades.c.wave)
         .select_from(upgrades.join(terminals, terminals.c.id == upgrades.c.terminal))
@@ -100,6 +111,7 @@ async def scheduled(
             upgrades.c.state == UpgradeState.SCHEDULED.value,
             upgrades.c.due_us <= due_before_us,
             upgrades.c.terminal > after,
+            ~_BUSY,
         )
         .order_by(upgrades.c.terminal)
         .limit(limit)
@@ -112,7 +124,7 @@ async def scheduled(
 
 
 async def startable(db: Source, campaign: str, due_before_us: int) -> dict[int, int]:
-    """How many upgrades of each wave ``scheduled`` would find: due, and their terminal online."""
+    """How many upgrades of each wave ``scheduled`` would find: due, their terminal online and not busy."""
     statement = (
         sa.select(upgrades.c.wave, sa.func.count().label("number"))
         .select_from(upgrades.join(terminals, terminals.c.id == upgrades.c.terminal))
@@ -121,6 +133,7 @@ async def startable(db: Source, campaign: str, due_before_us: int) -> dict[int, 
             upgrades.c.state == UpgradeState.SCHEDULED.value,
             upgrades.c.due_us <= due_before_us,
             terminals.c.online == 1,
+            ~_BUSY,
         )
         .group_by(upgrades.c.wave)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.core.effects import Save
 from gateway.core.states import UpgradeState
 from gateway.store import batch, campaigns, progress, upgrades
@@ -72,6 +74,28 @@ async def test_candidates_are_due_and_online(db: Database) -> None:
     assert await found(0) == ["T005"]
     assert await progress.startable(db, "c1", AT_US) == {0: 1, 1: 2}
     assert await progress.startable(db, "c1", AT_US + 100) == {0: 1, 1: 3}
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "found"),
+    [
+        (UpgradeState.SCHEDULED, ["T000", "T001"]),
+        (UpgradeState.OFFERED, ["T001", "T002"]),
+        (UpgradeState.SOAKING, ["T001", "T002"]),
+        (UpgradeState.FAILED, ["T000", "T001"]),
+    ],
+)
+async def test_a_busy_terminal_does_not_keep_those_behind_it_waiting(
+    db: Database, elsewhere: UpgradeState, found: list[str]
+) -> None:
+    ids = await upgraded(db, 3)
+    await campaign(db, "c2")
+    await upgrades.create_campaign_upgrades(db, "c2", wanted=ids[:1], at_us=AT_US, actor="operator:li")
+    await save(db, *(saved_terminal(name) for name in ids), saved_upgrade("c2-1", "T000", elsewhere))
+
+    rows = await progress.scheduled(db, "c1", 1, limit=2, due_before_us=AT_US)
+    assert [row.terminal for row in rows] == found
+    assert await progress.startable(db, "c1", AT_US) == {1: 2 if "T000" not in found else 3}
 
 
 async def test_who_is_busy_elsewhere_is_told_with_campaign_and_state(db: Database) -> None:
