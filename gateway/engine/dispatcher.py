@@ -34,6 +34,8 @@ log = structlog.get_logger()
 CONTROL_KINDS: Final = frozenset({"presence", "hello", "report", "result", "log"})
 #: After a failed read of the store (seconds).
 STORE_RETRY_S: Final = 1.0
+#: Between two writes about strangers (seconds): a flood of them must not keep the writer from the terminals.
+NOTE_EVERY_S: Final = 1.0
 
 
 class Dispatcher:
@@ -58,6 +60,7 @@ class Dispatcher:
         self._clock = clock
         self._counters = counters
         self._rng = rng
+        self._note_after = 0.0
 
     def apply(self, session: Terminal, event: Event) -> None:
         """Let a session decide, queue what follows, and set its timer. The one place where ``handle`` is called."""
@@ -125,9 +128,8 @@ class Dispatcher:
 
     async def _take(self, found: list[tuple[Address, Message]]) -> None:
         unknown = await self._sessions.load(address.terminal for address, _ in found)
-        for terminal in unknown:
-            self._counters["bad:terminal_unknown"] += 1
-            await terminals.note_unknown(self._db, terminal, int(self._clock.now() * 1e6))
+        if unknown:
+            await self._note(Counter(address.terminal for address, _ in found if address.terminal in unknown))
         for address, message in found:
             if address.terminal in unknown:
                 continue
@@ -140,6 +142,14 @@ class Dispatcher:
                 self.apply(session, Heard(message))
             else:
                 self._counters["bad:not_asked_for"] += 1  # logs are not ordered yet
+
+    async def _note(self, strangers: Counter[str]) -> None:
+        """Count messages of strangers, and list these unless others were listed a moment ago; they will speak again."""
+        self._counters["bad:terminal_unknown"] += strangers.total()
+        now = self._clock.now()
+        if now >= self._note_after:
+            self._note_after = now + NOTE_EVERY_S
+            await terminals.note_unknown(self._db, strangers, int(now * 1e6))
 
     def _take_ack(self, address: Address, message: Message) -> None:
         session = self._sessions.get(address.terminal)

@@ -127,9 +127,11 @@ async def set_all_offline(db: Source) -> int:
         return await tx.execute(sa.update(terminals).where(terminals.c.online == 1).values(online=0))
 
 
-async def note_unknown(db: Source, terminal: str, at_us: int, *, times: int = 1) -> None:
-    """Remember that a stranger spoke, ``times`` times; at most ``UNKNOWN_MAX`` are kept."""
-    statement = insert(unknown_terminals).values(id=terminal, first_us=at_us, last_us=at_us, times=times)
+async def note_unknown(db: Source, heard: Mapping[str, int], at_us: int) -> None:
+    """Remember that each stranger in ``heard`` spoke so many times; at most ``UNKNOWN_MAX`` are kept."""
+    if not heard:
+        return
+    statement = insert(unknown_terminals)
     statement = statement.on_conflict_do_update(
         index_elements=[unknown_terminals.c.id],
         set_={
@@ -142,8 +144,9 @@ async def note_unknown(db: Source, terminal: str, at_us: int, *, times: int = 1)
         .order_by(unknown_terminals.c.last_us.desc(), unknown_terminals.c.id.desc())
         .offset(UNKNOWN_MAX)
     )
+    rows = [{"id": name, "first_us": at_us, "last_us": at_us, "times": times} for name, times in heard.items()]
     async with writing(db) as tx:
-        await tx.execute(statement)
+        await tx.execute(statement, rows)
         await tx.execute(sa.delete(unknown_terminals).where(unknown_terminals.c.id.in_(newest)))
 
 

@@ -44,8 +44,8 @@ async def test_registering_again_changes_model_and_labels_and_counts_no_new_one(
 
 
 async def test_a_known_terminal_is_no_longer_a_stranger(db: Database) -> None:
-    await terminals.note_unknown(db, "A1", 5)
-    await terminals.note_unknown(db, "Z9", 6)
+    await terminals.note_unknown(db, {"A1": 1}, 5)
+    await terminals.note_unknown(db, {"Z9": 1}, 6)
     await terminals.register(db, [Registration(id="A1")], at_us=7)
 
     assert [stranger.id for stranger in await terminals.unknown(db)] == ["Z9"]
@@ -110,12 +110,13 @@ async def test_everyone_can_be_forgotten_to_be_online(db: Database) -> None:
 
 
 async def test_strangers_are_counted_and_listed_heard_last_first(db: Database) -> None:
-    await terminals.note_unknown(db, "X", 10)
-    await terminals.note_unknown(db, "Y", 20)
-    await terminals.note_unknown(db, "X", 30, times=4)
+    await terminals.note_unknown(db, {"X": 1}, 10)
+    await terminals.note_unknown(db, {}, 15)
+    await terminals.note_unknown(db, {"Y": 1, "X": 1}, 20)
+    await terminals.note_unknown(db, {"X": 4}, 30)
 
     [last, first] = await terminals.unknown(db)
-    assert (last.id, last.first_us, last.last_us, last.times) == ("X", 10, 30, 5)
+    assert (last.id, last.first_us, last.last_us, last.times) == ("X", 10, 30, 6)
     assert first.id == "Y"
     assert await terminals.unknown(db, after="X") == [first]
 
@@ -126,7 +127,7 @@ async def test_strangers_are_bounded_and_the_oldest_is_forgotten(db: Database) -
     rows = [{"id": f"X{number:05}", "at": number} for number in range(count)]
     async with db.write() as tx:
         await tx.execute(sa.text("INSERT INTO unknown_terminals VALUES (:id, :at, :at, 1)"), rows)
-    await terminals.note_unknown(db, "new", count)
+    await terminals.note_unknown(db, {"new": 1}, count)
 
     async with db.read() as tx:
         found = await tx.fetch(sa.text("SELECT count(*), min(last_us) FROM unknown_terminals"))
