@@ -58,6 +58,8 @@ async def _run(scenario: Scenario, settings: Settings) -> None:
     swarm = Swarm(scenario.plans(unix_base_ms), scenario.broker.address())
     if settings.state is not None:
         settings.state.mkdir(parents=True, exist_ok=True)
+    if settings.status is not None:
+        settings.status.touch()  # a file that cannot be written is said now, not out of the middle
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) as signals:
         async with anyio.create_task_group() as tasks:

@@ -1,0 +1,155 @@
+"""Scenarios: the example is whole, mistakes are named in one line, passwords and ids follow their rules."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from device_sim.__main__ import app
+from device_sim.faults import CutAt
+from device_sim.profiles import load_profile
+from device_sim.scenario import load_scenario, read_scenario
+from gateway.errors import ConfigError
+from gateway.trust.keys import new_private_key, public_of, to_text
+from gateway.wire.codes import Phase
+
+EXAMPLE = Path(str(files("device_sim") / "example.toml"))
+SMALL = """
+[login]
+password_seed = "s"
+[[group]]
+prefix = "t-"
+count = 12
+model = "lakala-4g-esign"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "scenario.toml"
+    path.write_text(text)
+    return path
+
+
+def test_example_reads_and_shows_every_fault() -> None:
+    scenario = load_scenario(EXAMPLE)
+    by_id = {entry.id: entry for entry in scenario.entries}
+
+    assert len(by_id) == 24
+    assert [cut.at for cut in by_id["cut-1"].faults.power_cuts] == [CutAt.BYTES, CutAt.PHASE]
+    assert by_id["cut-1"].faults.power_cuts[1].phase is Phase.INSTALLING
+    assert by_id["refund-1"].faults.selftest == "refund"
+    assert by_id["later-1"].options.merchant.answers == ("postpone:600", "accept")
+    assert by_id["low-1"].options.battery.plug_at_s == 300
+    assert by_id["away-1"].faults.duty is not None
+    assert by_id["sp-1"].profile.model == "shengpay-4g-esign"
+    assert all(entry.options.speed == 60 for entry in scenario.entries)
+
+
+def test_example_states_the_defaults_in_its_first_group() -> None:
+    """What the file says of defaults is what a bare group gets."""
+    bare = read_scenario(
+        {"group": [{"prefix": "x", "count": 1, "model": "lakala-4g-esign"}]}, folder=Path(), where="bare"
+    ).entries[0]
+    first = load_scenario(EXAMPLE).entries[0]
+
+    assert (first.profile, first.faults) == (bare.profile, bare.faults)
+    for name in ("merchant", "shop", "battery", "parameters", "reconnect_base_s", "reconnect_cap_s", "credit_bytes"):
+        assert getattr(first.options, name) == getattr(bare.options, name), name
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seed = 1", "no [[group]]"),
+        ("seed = [", "scenario.toml"),
+        (SMALL + "colour = 1", "unknown colour"),
+        (SMALL + "speed = -1", "speed: expected a number"),
+        (SMALL + "faults = { selftest = 'void' }", "expected payment, refund or query"),
+        (SMALL + "faults = { power_cuts = [{ at = 'noon' }] }", "noon"),
+        (SMALL + "merchant = { answers = ['maybe'] }", "expected accept, postpone:SECONDS"),
+        (SMALL + "merchant = { answers = ['postpone'] }", "expected accept, postpone:SECONDS"),
+        (SMALL + "shop = { payment_s = [3, 1] }", "[shortest, longest]"),
+        (SMALL.replace("lakala-4g-esign", "nokia"), "no profile for model 'nokia'"),
+        (SMALL.replace("t-", "t.1"), "is no terminal id"),
+        (SMALL + SMALL.partition("[[group]]")[2].join(["[[group]]", ""]), "exists already"),
+        (SMALL.replace('password_seed = "s"', 'password_seed = "s"\npassword = "p"'), "exclude each other"),
+    ],
+)
+def test_each_mistake_is_named_in_one_line(tmp_path: Path, text: str, says: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as found:
+        load_scenario(path)
+    assert says in found.value.message
+
+    result = CliRunner().invoke(app, ["list", str(path)])
+    assert result.exit_code == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_numbered_ids_have_one_width_and_can_begin_anywhere(tmp_path: Path) -> None:
+    ids = [entry.id for entry in load_scenario(written(tmp_path, SMALL + "first = 95")).entries]
+
+    assert ids[0] == "t-095"
+    assert ids[-1] == "t-106"
+
+
+def test_passwords_come_from_a_seed_a_word_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "passwords").write_text("".join(f"t-{number:02}:secret{number}\n" for number in range(1, 13)))
+    for rule, first in (
+        ('password_seed = "s"', "fd02bc89"),
+        ('password = "word"', "word"),
+        ('password_file = "passwords"', "secret1"),
+    ):
+        scenario = load_scenario(written(tmp_path, SMALL.replace('password_seed = "s"', rule)))
+        logins = dict(scenario.logins())
+        assert len(logins) == 12
+        if "seed" not in rule:
+            assert logins["t-01"] == first
+        else:
+            assert len(set(logins.values())) == 12
+            assert all(len(password) == 32 for password in logins.values())
+
+
+def test_bulk_connections_may_have_users_of_their_own(tmp_path: Path) -> None:
+    text = SMALL.replace("[login]", '[login]\nbulk_user = "{id}.b"')
+
+    assert len(dict(load_scenario(written(tmp_path, text)).logins())) == 24
+
+
+def test_plans_need_the_keys_and_give_each_terminal_its_own_chance(tmp_path: Path) -> None:
+    path = written(tmp_path, SMALL)
+    with pytest.raises(ConfigError, match=r"order\.pub"):
+        load_scenario(path).plans(0)
+
+    (tmp_path / "keys").mkdir()
+    for name in ("order", "publisher"):
+        (tmp_path / "keys" / f"{name}.pub").write_text(to_text(public_of(new_private_key())))
+    plans = load_scenario(path).plans(1234)
+    assert len({plan.seed for plan in plans}) == 12
+    assert {plan.options.unix_base_ms for plan in plans} == {1234}
+    assert [plan.seed for plan in load_scenario(path).plans(0)] == [plan.seed for plan in plans]
+
+
+def test_list_prints_what_the_gateway_imports(tmp_path: Path) -> None:
+    path = str(written(tmp_path, SMALL + 'labels = { region = "south" }'))
+    lines = [json.loads(line) for line in CliRunner().invoke(app, ["list", path]).stdout.splitlines()]
+    table = CliRunner().invoke(app, ["list", "--format", "csv", path]).stdout.splitlines()
+    passwords = CliRunner().invoke(app, ["passwords", path]).stdout.splitlines()
+
+    assert lines[0] == {"id": "t-01", "model": "lakala-4g-esign", "labels": {"region": "south"}}
+    assert table[:2] == ["id,model,region", "t-01,lakala-4g-esign,south"]
+    assert len(lines) == len(table) - 1 == len(passwords) == 12
+    assert passwords[0].startswith("t-01:")
+
+
+def test_both_models_have_profiles_that_differ() -> None:
+    lakala, shengpay = load_profile("lakala-4g-esign"), load_profile("shengpay-4g-esign")
+
+    assert lakala.model != shengpay.model
+    assert lakala.storage_bytes > shengpay.storage_bytes
+    assert lakala.link.down_bps > shengpay.link.down_bps
+    assert set(lakala.selftest_s) == {"payment", "refund", "query"}
