@@ -29,3 +29,16 @@ def chunk_blocks(goodput_bps: float) -> int:
         if blocks * BLOCK_BYTES <= goodput_bps * CHUNK_TIME_S:
             best = blocks
     return best
+
+
+def next_chunk_blocks(present_blocks: int, goodput_bps: float) -> int:
+    """The chunk of the next segment: at most one step of the ladder from the present one.
+
+    Goodput falls as well when the broker or this machine is crowded. Small chunks would crowd them more, so it has to stay low
+    for longer than one segment before it is taken for the link's.
+    """
+    best = chunk_blocks(goodput_bps)
+    at = LADDER_BLOCKS.index(present_blocks)
+    if best < present_blocks:
+        return LADDER_BLOCKS[at - 1]
+    return LADDER_BLOCKS[at + 1] if best > present_blocks else present_blocks

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from gateway.core.transfer.pacing import Pacing
-from gateway.core.transfer.plan import blocks_of, chunk_blocks
+from gateway.core.transfer.plan import blocks_of, next_chunk_blocks
 from gateway.errors import WireError
 from gateway.wire.codec import MAX_ACK_RANGES
 from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT, Ack
@@ -70,6 +70,7 @@ class Transfer:
         "_epoch",
         "_flights",
         "_held",
+        "_idle_at",
         "_in_flight_bytes",
         "_last_blocks",
         "_number",
@@ -127,6 +128,7 @@ class Transfer:
         self._probe_s = PROBE_MIN_S
         self._sample_at = 0.0
         self._sample_bytes = 0
+        self._idle_at = 0.0
         self._last_blocks = 0
 
     # -- what others may know
@@ -205,6 +207,7 @@ class Transfer:
         self._measure(ack, newly_bytes, now)
         self._pacing.on_ack(ack, newly_held_bytes=newly_bytes, now=now)
         if not self._flights:
+            self._idle_at = now
             self._probe_at = float("inf")
         elif newly_bytes or ack.number >= oldest:  # an ack that tells nothing new must not put the probe off
             self._probe_s = max(PROBE_MIN_S, 4 * self.srtt_s)
@@ -224,14 +227,16 @@ class Transfer:
         if first is None:
             return None
         start, stop = first
+        chunk = self._chunk_blocks
         if start % BLOCKS_PER_SEGMENT == 0 and self.goodput_bps > 0:
-            self._chunk_blocks = chunk_blocks(self.goodput_bps)  # changes at segment edges only
+            chunk = next_chunk_blocks(chunk, self.goodput_bps)  # changes at segment edges only
         room_bytes = min(self._credit_bytes, self._pacing.window_bytes) - self._in_flight_bytes
-        blocks = min(self._chunk_blocks, stop - start, BLOCKS_PER_SEGMENT - start % BLOCKS_PER_SEGMENT)
+        blocks = min(chunk, stop - start, BLOCKS_PER_SEGMENT - start % BLOCKS_PER_SEGMENT)
         if blocks * BLOCK_BYTES > room_bytes:
             if self._flights:
                 return None
             blocks = min(blocks, max(1, room_bytes // BLOCK_BYTES))  # alone in flight: at least a block, or it would never end
+        self._chunk_blocks = chunk
         self._wanted.remove(start, start + blocks)
         return self._send(start, start + blocks, now)
 
@@ -301,6 +306,8 @@ class Transfer:
     def _send(self, start: int, stop: int, now: float) -> Piece:
         offset_bytes = start * BLOCK_BYTES
         length_bytes = min(stop * BLOCK_BYTES, self.size_bytes) - offset_bytes
+        if not self._flights and self._sample_at:
+            self._sample_at += now - self._idle_at  # the wait for our own turn to send says nothing about the link
         self._number += 1
         self._flights.append(_Flight(self._number, start, stop, length_bytes))
         self._in_flight_bytes += length_bytes

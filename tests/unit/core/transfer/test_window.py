@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.transfer.pacing import FixedWindow
+from gateway.core.transfer.plan import next_chunk_blocks
 from gateway.core.transfer.window import PROBE_MAX_S, Piece, Transfer
 from gateway.errors import WireError
 from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT, SEGMENT_BYTES, Ack
@@ -169,7 +170,8 @@ def test_silence_sends_one_probe_and_doubles_the_wait() -> None:
     transfer, receiver = _transfer(SEGMENT_BYTES, window_bytes=16 * KIB), Receiver(BLOCKS_PER_SEGMENT)
     transfer.acked(receiver.ack(), 0.0)
     _drain(transfer, 0.0)
-    times, now = [], 0.0
+    times: list[float] = []
+    now = 0.0
     while len(times) < 8:
         now = transfer.wake_at
         assert len(_drain(transfer, now)) == 1
@@ -229,3 +231,28 @@ def test_every_finite_run_of_faults_ends_complete_without_resending_verified_seg
 
     assert receiver.complete
     assert receiver.verified_again <= transfer.tally.probes
+
+
+def test_chunks_shrink_and_grow_by_one_step_for_each_segment() -> None:
+    """From 16 KiB over 4 to 1 on a line that has become slow, and back."""
+    assert [next_chunk_blocks(blocks, 1_000.0) for blocks in (16, 4, 1)] == [4, 1, 1]
+    assert [next_chunk_blocks(blocks, 1_000_000.0) for blocks in (1, 4, 16)] == [4, 16, 16]
+    assert [next_chunk_blocks(blocks, 100_000.0) for blocks in (1, 4, 16)] == [4, 4, 4]
+
+
+def test_a_wait_for_our_own_turn_is_no_slow_link() -> None:
+    """A crowded gateway must not shrink the chunks: that would crowd it more."""
+    transfer = _transfer(8 * SEGMENT_BYTES)
+    receiver = Receiver(transfer.blocks)
+    now = 1000.0
+    transfer.acked(receiver.ack(), now)
+    lengths: set[int] = set()
+    while transfer.held_bytes < transfer.size_bytes:
+        now += 2.0  # others are served
+        while (piece := transfer.next_chunk(now)) is not None:
+            lengths.add(piece.length_bytes)
+            receiver.take(piece, now)
+        now += 0.1  # the link and the terminal
+        transfer.acked(receiver.ack(), now)
+    assert lengths == {16 * KIB}
+    assert transfer.goodput_bps == pytest.approx(64 * KIB / 0.1)
