@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Annotated, Final
 
+import structlog
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
@@ -12,10 +13,12 @@ from gateway.api.given import Cursor, Given, Limit, PageLimit, Responses, proble
 from gateway.api.shapes import ID_PATTERN, EntryOut, Page
 from gateway.api.streams import EventStream, EventStreams
 from gateway.api.terminals import entry_out
-from gateway.errors import RequestError
+from gateway.errors import RequestError, StoreError
 from gateway.services import events
 from gateway.services.context import Services
 from gateway.services.events import Interest
+
+log = structlog.get_logger()
 
 HEARTBEAT_S: Final = 15.0
 _SEQ_MAX_CHARS: Final = 18
@@ -69,10 +72,17 @@ async def listing(
 
 
 async def _pieces(services: Services, interest: Interest, place: int) -> AsyncGenerator[bytes, None]:
-    """The stream's bytes, a stretch of entries at a time. The first piece gives the client its place, whatever comes."""
+    """The stream's bytes, a stretch of entries at a time. The first piece gives the client its place, whatever comes.
+
+    Ends when the store cannot be read: the client comes back, and by then it may be.
+    """
     yield b"id: %d\n: the stream begins\n\n" % place
     while True:
-        entries = await events.following(services, place, interest, wait_s=HEARTBEAT_S)
+        try:
+            entries = await events.following(services, place, interest, wait_s=HEARTBEAT_S)
+        except StoreError as exc:
+            log.warning("stream_ended", reason=exc.message, code=exc.code)
+            return
         if entries:
             place = entries[-1].seq
             yield b"".join(_event(entry_out(entry)) for entry in entries)

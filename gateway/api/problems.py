@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from gateway.errors import (
     ConflictError,
@@ -143,6 +144,12 @@ def install(app: FastAPI) -> None:
         if exc.status_code == HTTPStatus.REQUEST_TIMEOUT:  # the rest of the body may come later, as if it were a request
             headers["Connection"] = "close"
         return problem(exc.status_code, code, detail, headers=headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_gone(request: Request, exc: ClientDisconnect) -> ProblemResponse:
+        del exc
+        log.info("request_broken_off", path=request.url.path)
+        return problem(400, *_FRAMEWORK[400])  # nobody reads it
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, exc: Exception) -> ProblemResponse:

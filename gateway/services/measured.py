@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core.estimate import Goodput, Range, measured_ranges
+from gateway.core.estimate import Goodput, Phase, Range, measured_ranges
 from gateway.services import durations
 from gateway.services.durations import Spread
 from gateway.store import progress, terminals
@@ -49,7 +49,9 @@ class Measured:
         return {phase: durations.spread_of(samples) for phase, samples in self.durations_s.items() if samples}
 
     def goodput(self, size_bytes: int) -> Goodput | None:
-        """The rate at which this campaign's transfers went."""
+        """The rate at which this campaign's transfers went; ``None`` once whole execute phases are measured, which say more."""
+        if Phase.EXECUTE.value in self.ranges():
+            return None
         return Goodput.of([size_bytes / seconds for seconds in self.transfers_s])
 
 

@@ -220,6 +220,7 @@ async def test_progress_counts_measures_and_estimates(tmp_path: Path) -> None:
     assert look["wanted_bytes"] == 8 * 200_000
     assert look["measured"]["execute"] == {"count": 5, "low_s": 12.0, "median_s": 12.0, "high_s": 12.0}
     assert look["upgrade_phases"]["verify"]["basis"] == "measured"
+    assert look["upgrade_phases"]["execute"]["basis"] == "measured"
     assert look["remaining"]["low_s"] <= look["remaining"]["high_s"]
 
     assert {phase["phase"]: phase["spent_s"] for phase in detail["phases"] if phase["phase"] != "plan"} == {

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.api import events
 from gateway.core.effects import Append
+from gateway.errors import StoreError
 from gateway.services import events as service
 from gateway.services.context import Services
 from gateway.store.ledger import Entry
@@ -170,6 +171,18 @@ async def test_a_shutdown_ends_the_streams(tmp_path: Path) -> None:
         with anyio.fail_after(5):
             await ended.wait()
         assert_problem(await gateway.http.get("/api/v1/events"), 503, "busy")
+
+
+async def test_a_stream_ends_when_the_store_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(services: Services, after: int, interest: service.Interest, *, wait_s: float) -> Sequence[Entry]:
+        raise StoreError("reading the store: disk I/O error", code="store_io_failed")
+
+    monkeypatch.setattr(service, "following", failing)
+    async with http_gateway(tmp_path) as gateway, gateway.http.stream("GET", "/api/v1/events") as answer:
+        with anyio.fail_after(5):
+            lines = [line async for line in answer.aiter_lines() if line]
+
+    assert lines == ["retry: 2000", "id: 0", ": the stream begins"]
 
 
 async def _open_streams(gateway: HttpGateway) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import httpx
+import pytest
 
 from gateway.packages.build import sign
 from gateway.trust.keys import new_private_key
@@ -70,7 +71,7 @@ async def test_an_upload_larger_than_allowed_is_refused(tmp_path: Path) -> None:
         assert await kept(gateway) == []
 
 
-async def test_an_upload_broken_off_leaves_nothing(tmp_path: Path) -> None:
+async def test_an_upload_broken_off_leaves_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with http_gateway(tmp_path) as gateway:
         whole = await anyio.Path(gateway.package_file(size_bytes=3_000_000)).read_bytes()
         head = b"POST /api/v1/packages HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
@@ -83,6 +84,7 @@ async def test_an_upload_broken_off_leaves_nothing(tmp_path: Path) -> None:
 
         assert (await gateway.http.get("/api/v1/packages")).json()["items"] == []
         assert (await gateway.upload(gateway.package_file())).status_code == 201
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []  # nobody's fault, no traceback
 
 
 async def test_an_upload_that_stops_coming_leaves_nothing(tmp_path: Path) -> None:
