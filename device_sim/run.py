@@ -55,7 +55,7 @@ def run_scenario(scenario: Scenario, settings: Settings) -> None:
 async def _run(scenario: Scenario, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     unix_base_ms = int((time.time() - loop.time()) * 1000)
-    swarm = Swarm(scenario.plans(unix_base_ms), scenario.broker.address())
+    swarm = Swarm(scenario.plans(unix_base_ms), scenario.broker.address([entry.id for entry in scenario.entries]))
     if settings.state is not None:
         settings.state.mkdir(parents=True, exist_ok=True)
     if settings.status is not None:

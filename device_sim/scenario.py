@@ -10,7 +10,7 @@ import hashlib
 import ssl
 import tomllib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,26 +54,37 @@ class Broker:
     host: str = "127.0.0.1"
     port: int = 1883
     ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    """Whose certificates are believed; turns TLS on."""
+    certificate: str = ""
+    """File of the client's certificate; ``{id}`` stands for the terminal."""
+    key: str = ""
     server_name: str = ""
     connects_at_once: int = 100
 
-    def address(self) -> BrokerAddress:
-        """For the swarm; reads the certificates."""
-        try:
-            tls = ssl.create_default_context(cafile=str(self.ca)) if self.ca is not None else None
-            if tls is not None and self.certificate is not None:
-                tls.load_cert_chain(self.certificate, self.key)
-        except (OSError, ssl.SSLError) as exc:
-            raise ConfigError(f"certificates of the broker: {exc}", code="scenario_invalid") from exc
+    def address(self, terminals: Iterable[str]) -> BrokerAddress:
+        """For the swarm; reads the certificates. Terminals with certificates of their own cost some 50 kB of TLS state each."""
+        own = terminals if "{id}" in self.certificate else ()
         return BrokerAddress(
             host=self.host,
             port=self.port,
-            tls=tls,
+            tls=self._context(self.certificate, self.key) if not own else None,
+            own_tls={
+                name: self._context(self.certificate.replace("{id}", name), self.key.replace("{id}", name)) for name in own
+            },
             server_hostname=self.server_name or self.host,
             connects_at_once=self.connects_at_once,
         )
+
+    def _context(self, certificate: str, key: str) -> ssl.SSLContext | None:
+        if self.ca is None:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=str(self.ca))
+            if certificate:
+                context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as exc:
+            raise ConfigError(f"certificate {certificate or self.ca}: {exc}", code="scenario_invalid") from exc
+        return context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +168,13 @@ def read_scenario(data: Mapping[str, object], *, folder: Path, where: str) -> Sc
 def _broker(table: Reader, folder: Path) -> Broker:
     default = Broker()
 
-    def file(key: str) -> Path | None:
-        return folder / table.text(key) if key in table else None
+    def file(key: str) -> str:
+        return str(folder / table.text(key)) if key in table else ""
 
     found = Broker(
         host=table.text("host", default.host),
         port=table.integer("port", default.port, low=1, high=65_535),
-        ca=file("ca"),
+        ca=folder / table.text("ca") if "ca" in table else None,
         certificate=file("certificate"),
         key=file("key"),
         server_name=table.text("server_name", ""),

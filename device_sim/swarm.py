@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import ssl
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
@@ -51,6 +51,9 @@ class BrokerAddress:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    """``None``: no TLS."""
+    own_tls: Mapping[str, ssl.SSLContext | None] = field(default_factory=dict)
+    """For terminals with a certificate of their own."""
     server_hostname: str | None = None
     connects_at_once: int = 100
 
@@ -148,6 +151,7 @@ class Swarm:
         async for member, connection in self._queue:
             if connection.closed:
                 continue
+            tls = broker.own_tls.get(member.terminal.id, broker.tls)
             try:
                 with anyio.fail_after(CONNECT_TIMEOUT_S):
                     answered = connection.waiter = loop.create_future()
@@ -155,8 +159,8 @@ class Swarm:
                         lambda connection=connection: connection,
                         broker.host,
                         broker.port,
-                        ssl=broker.tls,
-                        server_hostname=broker.server_hostname if broker.tls is not None else None,
+                        ssl=tls,
+                        server_hostname=broker.server_hostname if tls is not None else None,
                     )
                     await answered
             except (OSError, TimeoutError) as exc:
