@@ -23,7 +23,8 @@ import structlog
 from gateway.api.app import create_app
 from gateway.api.server import HttpServer
 from gateway.config import Settings
-from gateway.core.terminal import Terminal, Terms
+from gateway.core.attendance import Terms
+from gateway.core.terminal import Terminal
 from gateway.engine.campaigns import Campaigns
 from gateway.engine.clock import SystemClock
 from gateway.engine.dispatcher import CONTROL_KINDS, Dispatcher

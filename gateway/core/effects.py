@@ -53,15 +53,15 @@ class Append:
 
     at_us: int
     terminal: str
-    campaign: str
-    upgrade: str
     actor: str
     """``terminal``, ``gateway``, ``operator:<name>`` or ``campaign``."""
     what: str
     """The report, trigger or order that this entry records."""
-    from_state: str
-    to_state: str
     code: str
+    campaign: str = ""
+    upgrade: str = ""
+    from_state: str = ""
+    to_state: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 

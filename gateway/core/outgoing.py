@@ -65,7 +65,7 @@ class Outgoing:
         self._due_at = now + RESEND_MAX_S
 
     def upgrade_order(
-        self, upgrade: Upgrade | None, now: float, args: Callable[[OrderKind], PlainMap], ask: Callable[[], Effect]
+        self, upgrade: Upgrade | None, now: float, args: Callable[[Upgrade, OrderKind], PlainMap], ask: Callable[[], Effect]
     ) -> list[Effect]:
         """What the present upgrade calls for now: its order, or a hello that must prove it."""
         kind = upgrade.due_order(now) if upgrade is not None else None
@@ -85,7 +85,7 @@ class Outgoing:
         self.counter += 1
         if kind is OrderKind.UPGRADE_TRANSFER and upgrade.transfer == 0:
             upgrade.transfer = self.counter
-        return [self._order(upgrade.order, kind, args(kind), now, _NEVER)]
+        return [self._order(upgrade.order, kind, args(upgrade, kind), now, _NEVER)]
 
     def other_orders(self, now: float) -> list[Effect]:
         """The orders outside the upgrade that are due now."""

@@ -16,9 +16,9 @@ from gateway.core.plan import Plan
 from gateway.core.readiness import unready
 from gateway.core.retry import rule_for
 from gateway.core.schedule import is_open, next_opening
-from gateway.core.states import ACTIVE, FINAL, REVOCABLE, Trigger, UpgradeState, advance, allowed
+from gateway.core.states import ACTIVE, FINAL, HOLDS_PACKAGE, REVOCABLE, Trigger, UpgradeState, advance, allowed
 from gateway.wire.codes import Code, OrderKind
-from gateway.wire.messages import Facts, PlainMap
+from gateway.wire.messages import SEGMENT_BYTES, Facts
 from gateway.wire.ranges import RangeSet
 
 _S = UpgradeState
@@ -89,6 +89,17 @@ class Upgrade:
         return self.state in ACTIVE
 
     @property
+    def verified_bytes(self) -> int:
+        """How much of the package the terminal has verified, as far as is known."""
+        size_bytes = self.plan.target.size_bytes
+        return size_bytes if self.state in HOLDS_PACKAGE else min(self.have.count * SEGMENT_BYTES, size_bytes)
+
+    def remember(self, have: RangeSet, sent_bytes: int) -> None:
+        """How far the transfer has come; not worth a commit of its own."""
+        self.have = have
+        self.sent_bytes = sent_bytes
+
+    @property
     def order(self) -> str:
         """The id of the order that the state calls for."""
         return f"{self.id}-{self.step}"
@@ -120,29 +131,6 @@ class Upgrade:
         if self.state is _S.SOAKING:
             return self.soak_until if self.healthy and self.proven else _NEVER
         return self.not_before if self.state is _S.PREPARING else _NEVER
-
-    def order_args(self, kind: OrderKind, estimate: Mapping[str, Any]) -> PlainMap:
-        """The arguments of ``kind`` (docs/protocol.md 5.3)."""
-        target = self.plan.target
-        match kind:
-            case OrderKind.UPGRADE_OFFER:
-                ask = self.plan.ask_merchant and not self.consented
-                end_ms = int(self.plan.ends_at * 1000)
-                return {"u": self.id, "m": target.manifest, "ask": ask, "est": estimate, "end_ms": end_ms}
-            case OrderKind.UPGRADE_TRANSFER:
-                return {"u": self.id, "x": self.transfer, "size": target.size_bytes, "sha256": target.sha256}
-            case OrderKind.UPGRADE_INSTALL:
-                plan = self.plan
-                return {
-                    "u": self.id,
-                    "soak_s": int(plan.soak_s),
-                    "health_every_s": max(1, int(plan.health_every_s)),
-                    "boot_budget_s": max(1, int(plan.boot_budget_s)),
-                }
-            case OrderKind.UPGRADE_ROLLBACK | OrderKind.UPGRADE_CANCEL:
-                return {"u": self.id, "code": self.code.value}
-            case _:
-                return {"u": self.id}
 
     # -- the campaign decides
 

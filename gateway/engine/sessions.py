@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from gateway.core.attendance import Terms
 from gateway.core.outgoing import OpenOrder
 from gateway.core.plan import Plan
 from gateway.core.snapshot import restore
 from gateway.core.states import UpgradeState
-from gateway.core.terminal import Terminal, Terms
+from gateway.core.terminal import Terminal
 from gateway.core.upgrade import Upgrade
 from gateway.engine.plans import Plans
 from gateway.store import orders, terminals, upgrades
@@ -74,11 +75,10 @@ class Sessions:
             session = Terminal(
                 name,
                 self._terms,
-                epoch=row.epoch,
-                online=row.online,
                 seen=row.seen_us / 1e6,
                 facts=row.facts,
             )
+            session.presence.epoch, session.presence.online = row.epoch, row.online
             session.out.counter = row.counter
             under_way = [found for found in open_upgrades.get(name, ()) if found.state is not UpgradeState.SCHEDULED]
             if under_way:

@@ -1,0 +1,1 @@
+"""Stories in virtual time: the real core against simulated terminals."""

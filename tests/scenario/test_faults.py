@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -10,10 +11,11 @@ from device_sim.faults import ALWAYS, CutAt, Duty, Faults, PowerCut
 from device_sim.options import Battery, Merchant, Options, Shop
 from gateway.core.states import FINAL, UpgradeState
 from gateway.wire.codes import Phase
-from tests.scenario.world import MANIFEST, Air, World
+from tests.scenario.props import MANIFEST, Air
+from tests.scenario.world import World
 
-SEEDS = 240
-BATCH = 40
+SEEDS = 100
+BATCH = 20
 
 
 def _faults(rng: Random) -> Faults:
@@ -83,9 +85,9 @@ def check(world: World) -> None:
             assert world.runs(name) == "2.0.0", f"{where}: succeeded, but it runs another version"
         if state in {UpgradeState.ROLLED_BACK, UpgradeState.REJECTED}:
             assert world.runs(name) == "1.0.0", f"{where}: {state}, but it runs the new version"
-        moves = [entry for entry in world.ledger if entry.terminal == name and entry.from_state != entry.to_state]
+        moves = [entry for entry in world.book.ledger if entry.terminal == name and entry.from_state != entry.to_state]
         assert moves[0].from_state == "scheduled", where
-        for earlier, later in zip(moves, moves[1:], strict=False):
+        for earlier, later in pairwise(moves):
             assert earlier.to_state == later.from_state, f"{where}: the ledger has a gap at {later}"
         assert moves[-1].to_state == state, where
         transfers = sum(entry.to_state == "transferring" for entry in moves)

@@ -1,7 +1,7 @@
 """A whole upgrade in virtual time: the real core, the simulated terminals, and models of store, broker and air between them.
 
 One heap of events, one seeded ``Random``: no wall clock, no chance of its own, no order of a set. The same seed gives the same
-story, so a failing seed replays exactly. ``World.run`` ends when every upgrade is final and nothing is under way, or at its limit.
+story, so a failing seed replays exactly. ``World.run`` ends when every upgrade is final and told, or at its limit.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
 from device_sim.faults import NO_FAULTS, Faults
@@ -18,91 +19,28 @@ from device_sim.options import Identity, Options
 from device_sim.outputs import CloseBulk, ConnectControl, DropControl, OpenBulk, Output, Publish
 from device_sim.profiles import load_profile
 from device_sim.terminal import Terminal as Device
+from gateway.core.attendance import Terms
 from gateway.core.effects import (
-    Append,
     CloseTransfer,
     Effect,
     OpenTransfer,
-    SaveOrder,
     SaveTerminal,
-    SaveUpgrade,
     SendOrder,
     SendReceipt,
     SendWelcome,
 )
 from gateway.core.events import Acked, Event, Heard, Start, Tick, Unsure
-from gateway.core.plan import Plan, Target
-from gateway.core.readiness import Need
+from gateway.core.plan import Plan
 from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
-from gateway.core.terminal import Terminal, Terms
+from gateway.core.terminal import Terminal
 from gateway.core.upgrade import Upgrade
 from gateway.errors import WireError
-from gateway.trust.keys import KeyRing, public_of
-from gateway.trust.manifest import Manifest, sign_manifest
 from gateway.trust.orders import sign_order
 from gateway.wire.codec import decode, encode
-from gateway.wire.codes import Component
-from gateway.wire.messages import SEGMENT_BYTES, Ack, Chunk, Hello, Presence, Report, Result
-
-ORDER_KEY, PUBLISHER_KEY = b"\1" * 32, b"\2" * 32
-ORDERS, PUBLISHERS = KeyRing([public_of(ORDER_KEY)]), KeyRing([public_of(PUBLISHER_KEY)])
-START = 1_750_000_000.0
-DAY_S = 86_400.0
-
-
-def package(size_bytes: int, version: str = "2.0.0") -> tuple[bytes, Manifest, bytes]:
-    """A payload, its manifest and the signed manifest."""
-    payload = (hashlib.sha256(version.encode()).digest() * (size_bytes // 32 + 1))[:size_bytes]
-    payload = bytes((byte + at // 4096) & 255 for at, byte in enumerate(payload))
-    manifest = Manifest(
-        component=Component.APP,
-        version=version,
-        counter=7,
-        models=("lakala-4g-esign", "shengpay-4g-esign"),
-        size_bytes=size_bytes,
-        sha256=hashlib.sha256(payload).digest(),
-        segments=tuple(hashlib.sha256(payload[at : at + SEGMENT_BYTES]).digest() for at in range(0, size_bytes, SEGMENT_BYTES)),
-        battery_min_pct=30,
-        storage_min_bytes=1_000_000,
-    )
-    return payload, manifest, sign_manifest(manifest, PUBLISHER_KEY)
-
-
-PAYLOAD, MANIFEST, BLOB = package(3 * SEGMENT_BYTES + 5000)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Air:
-    """What the network does between a terminal and the gateway."""
-
-    delay_s: float = 0.05
-    rate_bps: float = 200_000.0
-    """Bytes per second of the bulk connection, down."""
-    lose_chunk: float = 0.0
-    lose_ack: float = 0.0
-    lose_control: float = 0.0
-    """QoS 1 messages lost with the broker's queue."""
-    duplicate: float = 0.0
-    breaks_per_h: float = 0.0
-    """Both connections of a terminal break."""
-    bulk_breaks_per_h: float = 0.0
-    gateway_kills: tuple[float, ...] = ()
-    """Seconds after the start at which the gateway dies with all that was not committed."""
-
-
-@dataclass(slots=True)
-class Node:
-    """A terminal and its two connections."""
-
-    device: Device
-    control: int = 0
-    """Number of the present control connection, 0 while there is none."""
-    bulk: int = 0
-    asked_control: int = 0
-    asked_bulk: int = 0
-    down_free_at: float = 0.0
-    wake_at: float | None = None
+from gateway.wire.messages import Ack, Chunk, Hello, Presence, Report, Result
+from tests.scenario.book import Book
+from tests.scenario.props import DAY_S, ORDER_KEY, ORDERS, PAYLOAD, PLAN, PUBLISHERS, START, Air, Node
 
 
 @dataclass(slots=True)
@@ -111,33 +49,11 @@ class World:
 
     seed: int
     air: Air = field(default_factory=Air)
-    plan: Plan = field(
-        default_factory=lambda: Plan(
-            campaign="c",
-            target=Target(
-                package="p",
-                component="app",
-                version="2.0.0",
-                size_bytes=MANIFEST.size_bytes,
-                sha256=MANIFEST.sha256,
-                manifest=BLOB,
-            ),
-            need=Need(battery_min_pct=30, storage_min_bytes=1_000_000),
-            ask_merchant=True,
-            soak_s=900.0,
-            health_every_s=300.0,
-            boot_budget_s=600.0,
-            ends_at=START + DAY_S,
-        )
-    )
+    plan: Plan = PLAN
     now: float = START
     nodes: dict[str, Node] = field(default_factory=dict)
     sessions: dict[str, Terminal] = field(default_factory=dict)
-    upgrades: dict[str, SaveUpgrade] = field(default_factory=dict)
-    """The store: rows by upgrade, by terminal, and the ledger."""
-    terminals: dict[str, SaveTerminal] = field(default_factory=dict)
-    ledger: list[Append] = field(default_factory=list)
-    story: list[str] = field(default_factory=list)
+    book: Book = field(default_factory=Book)
     sent_bytes: dict[str, int] = field(default_factory=dict)
     rng: Random = field(init=False)
     _heap: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
@@ -166,14 +82,12 @@ class World:
             load_profile(model), identity, Flash(), rng, options=options, faults=faults, pool=self._pool, now=self.now
         )
         node = self.nodes[name] = Node(device)
-        self.upgrades[f"u-{name}"] = save(Upgrade(f"u-{name}", name, self.plan, since=START), 0)
-        self.terminals[name] = SaveTerminal(terminal=name, epoch=0, online=False, seen_us=0, counter=0)
+        self.book.upgrades[f"u-{name}"] = save(Upgrade(f"u-{name}", name, self.plan, since=START), 0)
+        self.book.terminals[name] = SaveTerminal(terminal=name, epoch=0, online=False, seen_us=0, counter=0)
         self._load(name)
         self._at(START + self.rng.uniform(0, 60), lambda: self._drive(node, lambda: device.boot(self.now)))
-        if self.air.breaks_per_h:
-            self._later_break(node)
-        if self.air.bulk_breaks_per_h:
-            self._later_bulk_break(node)
+        self._breaks(node, self.air.breaks_per_h, both=True)
+        self._breaks(node, self.air.bulk_breaks_per_h, both=False)
         return node
 
     def run(self, limit_s: float = 6 * DAY_S) -> None:
@@ -193,7 +107,7 @@ class World:
 
     def state(self, name: str) -> UpgradeState:
         """The stored state of a terminal's upgrade."""
-        return self.upgrades[f"u-{name}"].state
+        return self.book.upgrades[f"u-{name}"].state
 
     def runs(self, name: str) -> str:
         """The version of the component that a terminal really runs, whatever it says."""
@@ -207,7 +121,7 @@ class World:
 
     def digest(self) -> str:
         """A hash of all that happened."""
-        return hashlib.sha256("\n".join(self.story).encode()).hexdigest()
+        return hashlib.sha256("\n".join(self.book.story).encode()).hexdigest()
 
     def _settled(self) -> bool:
         return all(
@@ -219,8 +133,9 @@ class World:
 
     def _load(self, name: str) -> None:
         """A session from the store, as ``engine.sessions`` does it."""
-        row, terminal = self.upgrades[f"u-{name}"], self.terminals[name]
-        session = Terminal(name, Terms(), epoch=terminal.epoch, online=terminal.online)
+        row, terminal = self.book.upgrades[f"u-{name}"], self.book.terminals[name]
+        session = Terminal(name, Terms())
+        session.presence.epoch, session.presence.online = terminal.epoch, terminal.online
         session.out.counter = terminal.counter
         session.upgrade = restore(
             row.upgrade, name, self.plan, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot
@@ -229,13 +144,13 @@ class World:
 
     def _kill_gateway(self) -> None:
         """Everything that was not committed is gone; the next life asks those that were online."""
-        self.story.append(f"{self.now:.3f} gateway killed")
+        self.book.story.append(f"{self.now:.3f} gateway killed")
         self._life += 1
         for name in self.sessions:
             self._load(name)
             self._due.pop(name, None)
         for name in self.sessions:
-            self._at(self.now + self.rng.uniform(0.5, 3.0), lambda name=name: self._apply(name, Unsure()))
+            self._at(self.now + self.rng.uniform(0.5, 3.0), partial(self._apply, name, Unsure()))
 
     def _apply(self, name: str, event: Event) -> None:
         session = self.sessions[name]
@@ -273,23 +188,7 @@ class World:
         def committed() -> None:
             if life != self._life:
                 return  # it died before the commit
-            sends: list[Effect] = []
-            for effect in effects:
-                match effect:
-                    case SaveUpgrade():
-                        self.upgrades[effect.upgrade] = effect
-                    case SaveTerminal():
-                        self.terminals[name] = effect
-                    case Append():
-                        self.ledger.append(effect)
-                        self.story.append(
-                            f"{self.now:.3f} {name} {effect.what} {effect.from_state}>{effect.to_state} {effect.code}"
-                        )
-                    case SaveOrder():
-                        pass
-                    case _:
-                        sends.append(effect)
-            for effect in sends:
+            for effect in self.book.keep(name, effects, self.now):
                 self._send(name, effect)
 
         # One writer: commits keep their order.
@@ -321,10 +220,9 @@ class World:
             )
             node.down_free_at = max(node.down_free_at, self.now) + len(data) / self.air.rate_bps
             if self.rng.random() >= self.air.lose_chunk:
-                connection, payload = node.bulk, encode(chunk)
                 self._at(
                     node.down_free_at + self.air.delay_s,
-                    lambda connection=connection, payload=payload: self._arrive(node, "chunk", payload, connection, bulk=True),
+                    partial(self._arrive, node, "chunk", encode(chunk), node.bulk, bulk=True),
                 )
         if transfer.wake_at < float("inf"):
             self._once(f"pump:{name}", transfer.wake_at, lambda: self._pump(name))
@@ -419,20 +317,18 @@ class World:
         if asked and tell:
             self._drive(node, lambda: node.device.on_control_down(self.now))
 
-    def _later_break(self, node: Node) -> None:
+    def _breaks(self, node: Node, per_h: float, *, both: bool) -> None:
+        """Break the bulk connection, or both, again and again."""
+        if not per_h:
+            return
+
         def broken() -> None:
             self._break_bulk(node)
-            self._control_down(node, tell=True, will=True)
-            self._later_break(node)
+            if both:
+                self._control_down(node, tell=True, will=True)
+            self._breaks(node, per_h, both=both)
 
-        self._at(self.now + self.rng.expovariate(self.air.breaks_per_h / 3600), broken)
-
-    def _later_bulk_break(self, node: Node) -> None:
-        def broken() -> None:
-            self._break_bulk(node)
-            self._later_bulk_break(node)
-
-        self._at(self.now + self.rng.expovariate(self.air.bulk_breaks_per_h / 3600), broken)
+        self._at(self.now + self.rng.expovariate(per_h / 3600), broken)
 
     def _break_bulk(self, node: Node) -> None:
         asked, node.bulk, node.asked_bulk = node.asked_bulk, 0, 0

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from gateway.core.attendance import Terms
 from gateway.core.effects import Effect, SendOrder
 from gateway.core.events import Heard, Start
 from gateway.core.plan import Plan, Target
 from gateway.core.readiness import Need
 from gateway.core.states import UpgradeState
-from gateway.core.terminal import Terminal, Terms
+from gateway.core.terminal import Terminal
 from gateway.core.upgrade import Upgrade
 from gateway.wire.codes import Code, OrderKind, What
 from gateway.wire.messages import Facts, Hello, OpenUpgrade, Order, Plain, Report
@@ -60,9 +61,9 @@ def hello(
     return Heard(Hello(epoch=epoch, counter=counter, facts=facts, upgrade=upgrade))
 
 
-def report(what: What, seq: int, code: Code = Code.OK, upgrade: str = "u1", **detail: Plain) -> Heard:
+def report(what: What, seq: int, code: Code = Code.OK, detail: Mapping[str, Plain] | None = None, upgrade: str = "u1") -> Heard:
     """A report about the upgrade."""
-    return Heard(Report(upgrade=upgrade, seq=seq, what=what, code=code, detail=detail))
+    return Heard(Report(upgrade=upgrade, seq=seq, what=what, code=code, detail=detail or {}))
 
 
 #: The reports of an upgrade that goes well, in order, up to the named state.
@@ -87,7 +88,7 @@ def brought_to(state: UpgradeState, plan: Plan = PLAN) -> tuple[Terminal, int]:
         if found.upgrade is not None and found.upgrade.state is state:
             break
         seq += 1
-        found.handle(report(what, seq, **detail), NOW)
+        found.handle(report(what, seq, detail=detail), NOW)
         assert found.upgrade is not None
         assert found.upgrade.state is reached
     return found, seq

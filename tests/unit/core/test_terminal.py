@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.core.effects import Append, OpenTransfer, SaveOrder, SaveTerminal, SaveUpgrade, SendReceipt, SendWelcome
+from gateway.core.attendance import OFFLINE_GRACE_S, UNSURE_S, Terms
+from gateway.core.effects import Append, Effect, OpenTransfer, SaveOrder, SaveTerminal, SaveUpgrade, SendReceipt, SendWelcome
 from gateway.core.events import Acked, End, Heard, Ordered, Start, Tick, Unsure
 from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
-from gateway.core.terminal import OFFLINE_GRACE_S, STRAY_REPORTS_MAX, UNSURE_S, Terminal, Terms
+from gateway.core.terminal import STRAY_REPORTS_MAX, Terminal
 from gateway.wire.codes import Code, OrderKind, Phase, ResultStatus, What
 from gateway.wire.messages import Ack, OpenUpgrade, Presence, Result
 from tests.unit.core.build import FACTS, NOW, PLAN, brought_to, hello, kinds, orders, report, terminal
@@ -61,7 +62,7 @@ def test_a_terminal_that_lost_its_epoch_is_told_the_one_to_exceed() -> None:
     effects = found.handle(hello(1), NOW + 1)
 
     assert [effect.welcome.epoch for effect in effects if isinstance(effect, SendWelcome)] == [50]
-    assert found.epoch == 50
+    assert found.presence.epoch == 50
 
 
 def test_an_order_is_repeated_with_the_same_id_and_a_new_counter_until_it_is_answered() -> None:
@@ -177,7 +178,8 @@ def test_a_restarted_gateway_resumes_from_the_first_ack() -> None:
     found, _ = brought_to(UpgradeState.TRANSFERRING)
     assert found.upgrade is not None
     row = save(found.upgrade, 0)
-    again = Terminal("T1", Terms(), epoch=1, online=True)
+    again = Terminal("T1", Terms())
+    again.presence.epoch, again.presence.online = 1, True
     again.out.counter = found.out.counter
     again.upgrade = restore(row.upgrade, "T1", PLAN, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot)
     again.handle(Unsure(), NOW + 5)
@@ -207,8 +209,9 @@ def test_orders_wait_while_the_terminal_installs() -> None:
     asked = Ordered("o1", OrderKind.REBOOT, NOW + 9999)
     assert OrderKind.REBOOT not in kinds(found.handle(asked, NOW))
 
+    effects: list[Effect] = []
     for seq, what in ((4, What.BOOTED), (5, What.VERIFIED)):
-        effects = found.handle(report(what, seq, version="2.0.0"), NOW + 1)
+        effects = found.handle(report(what, seq, detail={"version": "2.0.0"}), NOW + 1)
     assert OrderKind.REBOOT in kinds(effects)
 
 

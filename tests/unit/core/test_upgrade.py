@@ -35,7 +35,7 @@ def test_every_order_of_an_upgrade_has_an_id_of_its_own() -> None:
     found, _ = brought_to(UpgradeState.SCHEDULED)
     sent = orders(found.handle(Start(), NOW))
     for seq, (_, what, detail) in enumerate(STORY, 1):
-        sent += orders(found.handle(report(what, seq, **detail), NOW))
+        sent += orders(found.handle(report(what, seq, detail=detail), NOW))
     found.handle(hello(2, version="2.0.0"), NOW + 1)
     found.handle(report(What.HEALTH, 6), NOW + 1)
     sent += orders(found.handle(Tick(), NOW + 700))
@@ -59,7 +59,7 @@ def test_no_success_without_a_health_report_in_the_soak() -> None:
 def test_another_version_than_the_release_is_no_proof(what: What) -> None:
     """The claim is kept as evidence."""
     found, seq = brought_to(UpgradeState.VERIFYING)
-    effects = found.handle(report(what, seq + 1, version="1.0.0"), NOW)
+    effects = found.handle(report(what, seq + 1, detail={"version": "1.0.0"}), NOW)
 
     assert found.upgrade is not None
     assert (found.upgrade.state, found.upgrade.code) == (UpgradeState.ROLLING_BACK, Code.VERSION_NOT_PROVEN)
@@ -101,7 +101,7 @@ def test_a_merchant_postpones_and_is_asked_again_at_that_time(state: UpgradeStat
     """By a new order, since the old one has been answered."""
     found, seq = brought_to(state)
     first = found.upgrade.step if found.upgrade is not None else 0
-    found.handle(report(What.POSTPONED, seq + 1, until_ms=int((NOW + 900) * 1000)), NOW)
+    found.handle(report(What.POSTPONED, seq + 1, detail={"until_ms": int((NOW + 900) * 1000)}), NOW)
     assert found.upgrade is not None
     assert (found.upgrade.state, found.deadline()) == (UpgradeState.DEFERRED, NOW + 900)
 
@@ -129,7 +129,7 @@ def test_a_terminal_that_is_not_ready_is_asked_again_without_cost() -> None:
         now = found.deadline() if again else NOW
         found.handle(Tick(), now)
         seq += 1
-        found.handle(report(What.NOT_READY, seq, Code.BATTERY_LOW, needed=30, found=12), now)
+        found.handle(report(What.NOT_READY, seq, Code.BATTERY_LOW, {"needed": 30, "found": 12}), now)
 
     assert found.upgrade is not None
     assert (found.upgrade.state, found.upgrade.attempt) == (UpgradeState.PREPARING, 1)
@@ -193,7 +193,7 @@ def test_what_the_terminal_proves_beats_what_the_gateway_assumed(
     found.handle(Tick(), found.upgrade.deadline())
     assert UpgradeState.FAILED is found.upgrade.state
 
-    found.handle(report(what, seq + 1, **detail), NOW + 99_999)
+    found.handle(report(what, seq + 1, detail=detail), NOW + 99_999)
     assert expected is found.upgrade.state
 
 
@@ -212,7 +212,7 @@ def test_a_report_that_was_overtaken_is_kept_and_moves_nothing() -> None:
 def test_reports_may_jump_forward_over_states_the_gateway_never_saw() -> None:
     """Its store was restored from a backup."""
     found, _ = brought_to(UpgradeState.SCHEDULED)
-    found.handle(report(What.VERIFIED, 9, version="2.0.0"), NOW)
+    found.handle(report(What.VERIFIED, 9, detail={"version": "2.0.0"}), NOW)
 
     assert found.upgrade is not None
     assert UpgradeState.SOAKING is found.upgrade.state
@@ -254,7 +254,7 @@ def test_a_postponement_past_the_end_is_cut_to_it() -> None:
     """And a malformed time means soon."""
     for until_ms in (10**15, -5, "tomorrow", None):
         found, seq = brought_to(UpgradeState.OFFERED)
-        found.handle(report(What.POSTPONED, seq + 1, until_ms=until_ms), NOW)
+        found.handle(report(What.POSTPONED, seq + 1, detail={"until_ms": until_ms}), NOW)
         assert found.upgrade is not None
         assert NOW < found.upgrade.not_before <= PLAN.ends_at
 

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from gateway.core.attendance import Terms
 from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SendReceipt, SendWelcome
-from gateway.core.terminal import Terminal, Terms
+from gateway.core.terminal import Terminal
 from gateway.engine import executor as module
 from gateway.engine.executor import Executor
 from gateway.wire.codec import decode

@@ -1,0 +1,93 @@
+"""Who is here: epochs, births, deaths and the grace between them. One ``Attendance`` for each terminal.
+
+A terminal raises its epoch before every connect; birth and will carry it. So a will that overtakes or outlives a newer birth is
+told apart by number, never by time. A short 4G drop-out is no outage, since a death counts only after a grace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.wire.messages import Presence, Welcome
+
+#: A death counts after this long (seconds).
+OFFLINE_GRACE_S: Final = 10.0
+#: How long a terminal of unsure presence has to say hello (seconds).
+UNSURE_S: Final = 60.0
+_NEVER: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Settings that hold for all terminals; most go out in the welcome."""
+
+    keepalive_s: int = 60
+    reconnect_hint_ms: int = 5_000
+    ack_every: int = 8
+    ack_delay_ms: int = 100
+    chunk_max_bytes: int = 16 * 1024
+    shard_epoch: int = 1
+    resend_min_s: float = 5.0
+    """An order is repeated after this long, doubling."""
+    offline_grace_s: float = OFFLINE_GRACE_S
+
+    def welcome(self, epoch: int, now: float, *, hello: bool) -> Welcome:
+        """The answer to a hello, or with ``hello`` the question for one."""
+        return Welcome(
+            epoch=epoch,
+            now_ms=int(now * 1000),
+            keepalive_s=self.keepalive_s,
+            reconnect_hint_ms=self.reconnect_hint_ms,
+            ack_every=self.ack_every,
+            ack_delay_ms=self.ack_delay_ms,
+            chunk_max_bytes=self.chunk_max_bytes,
+            hello=hello,
+        )
+
+
+@dataclass(slots=True)
+class Attendance:
+    """Presence of one terminal, as far as its own messages and the broker's will tell."""
+
+    terms: Terms
+    epoch: int = 0
+    online: bool = False
+    deadline: float = _NEVER
+    """When it counts as offline unless it is heard before."""
+    _asked_at: float = 0.0
+
+    def born(self, epoch: int) -> bool:
+        """A birth or hello of ``epoch`` came; whether the terminal is on a new session. Older epochs change nothing."""
+        if epoch < self.epoch:
+            return False
+        is_new = epoch > self.epoch
+        self.epoch = epoch
+        self.online = True
+        self.deadline = _NEVER
+        return is_new
+
+    def take(self, presence: Presence, now: float) -> bool:
+        """A birth or death came; whether it opened a new session."""
+        if presence.online:
+            return self.born(presence.epoch)
+        if presence.epoch == self.epoch and self.online:
+            self.deadline = now + self.terms.offline_grace_s
+        return False
+
+    def tick(self, now: float) -> None:
+        """Nobody came back within the grace."""
+        if now >= self.deadline:
+            self.online = False
+            self.deadline = _NEVER
+
+    def doubt(self, now: float) -> None:
+        """What is known may be stale: it has to show itself."""
+        self.deadline = now + UNSURE_S
+
+    def should_ask(self, now: float) -> bool:
+        """Whether to ask for a hello, now that it speaks although it counts as offline: its birth was lost on the way."""
+        if self.online or now - self._asked_at < self.terms.offline_grace_s:
+            return False
+        self._asked_at = now
+        return True
