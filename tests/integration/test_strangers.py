@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 
 from gateway.core.attendance import Terms
+from gateway.core.terminal import Terminal
 from gateway.engine.dispatcher import NOTE_EVERY_S, Dispatcher
 from gateway.engine.executor import Executor
 from gateway.engine.plans import Plans
@@ -46,6 +47,11 @@ class Mouth(Line):
         return [Inbound(up(name, "presence"), presence) for name in self.batches.pop(0)]
 
 
+def no_transfer(session: Terminal, *, is_open: bool) -> None:
+    """Strangers get no packages."""
+    raise AssertionError(session, is_open)
+
+
 async def hear(db: Database, mouth: Mouth) -> Counter[str]:
     """Dispatch all that ``mouth`` says; the counters after it."""
     counters: Counter[str] = Counter()
@@ -55,7 +61,7 @@ async def hear(db: Database, mouth: Mouth) -> Counter[str]:
         mouth,
         bytes(32),
         counters=counters,
-        on_transfer=lambda _session, **_: None,
+        on_transfer=no_transfer,
         on_lost=lambda _terminal: None,
         is_current=sessions.is_current,
         on_committed=lambda: None,
