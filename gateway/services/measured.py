@@ -24,6 +24,7 @@ FRESH_US: Final = 5_000_000
 CAMPAIGNS_MAX: Final = 64
 TIMELINES_MAX: Final = 1000  # upgrades looked at; more would tell little more
 _PAGE: Final = 500
+_EVER_US: Final = (1 << 62) - 1
 _FACTS_COUNT: Final = 200  # terminals whose link and model are looked at
 
 
@@ -39,6 +40,8 @@ class Measured:
     """The radio technology that all of the sample have; empty when they differ."""
     model: str
     """The same for the model."""
+    startable: Mapping[int, int] = field(default_factory=dict)
+    """Scheduled upgrades whose terminal is online, by wave: a join over the whole campaign."""
 
     def ranges(self) -> Mapping[str, Range]:
         """Measured ranges, where there are enough samples."""
@@ -97,4 +100,5 @@ async def _measure(db: Source, row: CampaignRow, now_us: int) -> Measured:
         transfers_s=durations.transfer_times(ways),
         rat=rat,
         model=model,
+        startable=await progress.startable(db, row.id, _EVER_US),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.core.estimate import CampaignEstimate, Estimate, estimate_campaign, estimate_upgrade
+from gateway.core.estimate import CampaignEstimate, Estimate, Phase, estimate_campaign, estimate_upgrade
 from gateway.core.rollout import CANARY_WAVE, Verdict, decide
 from gateway.core.states import FINAL, UpgradeState
 from gateway.services.campaigns import Draft, known_campaign, resolve, usable_package
@@ -37,7 +37,6 @@ HOLDS_ALL: Final = frozenset(
 )
 _MOVING_MAX: Final = 2000  # transfers whose bytes are counted one by one
 _SAMPLE: Final = 200
-_EVER_US: Final = (1 << 62) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +126,6 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
         counts = await progress.counts(tx, campaign)
         codes = await progress.codes(tx, campaign)
         taken = await progress.occupied(tx, campaign)
-        startable = await progress.startable(tx, campaign, _EVER_US)
         moving_bytes = await _moving_bytes(tx, campaign)
         measured = await services.measured.of(tx, row, now_us)
 
@@ -139,6 +137,7 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
     holds_all = sum(count for (_, state), count in counts.items() if state in HOLDS_ALL)
     scheduled = sum(count for (_, state), count in counts.items() if state is UpgradeState.SCHEDULED)
     upgrade = _upgrade(package, terms, measured)
+    startable = measured.startable
     why, why_code = _why(row, terms, counts, taken, startable, now_us)
     return CampaignProgress(
         row=row,
@@ -156,7 +155,7 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
         why_code=why_code,
         stopped_by_rule=stopped_by_rule(row),
         upgrade=upgrade,
-        remaining=_remaining(waves, upgrade, terms, unreachable=scheduled - sum(startable.values())),
+        remaining=_remaining(waves, upgrade, terms, unreachable=max(0, scheduled - sum(startable.values()))),
         measured=measured.spreads(),
     )
 
@@ -196,15 +195,19 @@ async def preview(services: Services, draft: Draft) -> Preview:
 
 
 def _upgrade(package: PackageRow, terms: Terms, measured: Measured) -> Estimate:
-    """One upgrade from its offer on."""
+    """One upgrade from its offer on.
+
+    The goodput of the first transfers serves until there are enough whole phases: those know installs and reboots as well.
+    """
+    ranges = measured.ranges()
     return estimate_upgrade(
         size_bytes=package.size_bytes,
         bytes_left=package.size_bytes,
-        goodput=measured.goodput(package.size_bytes),
+        goodput=None if Phase.EXECUTE in ranges else measured.goodput(package.size_bytes),
         ask_merchant=terms.ask_merchant,
         model=measured.model,
         soak_s=terms.soak_s,
-        measured=measured.ranges(),
+        measured=ranges,
         state=UpgradeState.OFFERED,
         in_state_s=0.0,
         rat=measured.rat,
