@@ -40,6 +40,7 @@ from gateway.link.mqtt import MqttLink
 from gateway.link.settings import LinkSettings
 from gateway.packages.ingest import sweep
 from gateway.services.context import Services
+from gateway.store import meta
 from gateway.store.database import Database
 from gateway.store.doorbell import Doorbell
 from gateway.store.writer import Writer
@@ -170,7 +171,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     )
     bulk = MqttLink(_link_settings(settings, f"{settings.broker_client_id}.b", ["tg1/up/+/+/ack"], 0))
     plans = Plans(db, ring)
-    sessions = Sessions(db, plans, Terms(), counters)
+    sessions = Sessions(db, plans, Terms(shard_epoch=await _shard_epoch(db, clock.now())), counters)
     shelf = Shelf(settings.packages_path)
     stack.callback(shelf.close)
     pump = Pump(bulk, shelf, clock, rate_bps=settings.bulk_bytes_per_s, counters=counters)
@@ -225,6 +226,14 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     )
     http = HttpServer(app, app.state.streams, host=settings.http_host, port=settings.http_port)
     return gateway, http
+
+
+async def _shard_epoch(db: Database, now: float) -> int:
+    """Raised at every start, so that terminals refuse an older life of this gateway; time keeps it ahead of any backup."""
+    async with db.write() as tx:
+        epoch = max(int(await meta.get(tx, "shard_epoch") or 0) + 1, int(now))
+        await meta.put(tx, "shard_epoch", str(epoch))
+    return epoch
 
 
 def _link_settings(settings: Settings, client_id: str, filters: Sequence[str], qos: int) -> LinkSettings:

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from gateway.core import snapshot
 from gateway.core.effects import Append
 from gateway.core.events import End, Event, Refuse, Start
 from gateway.core.rollout import Decision, Verdict, WaveCounts, decide
@@ -164,9 +165,20 @@ class Campaigns:
                 session = await self._sessions.take_upgrade(upgrade)
                 if session is not None:
                     self._dispatcher.apply(session, End(code, actor))
+                else:
+                    await self._end_aside(upgrade, code, actor)
             await self._executor.flush()
         if row.state == "aborted" and not after:
             self._ended.add(row.id)
+
+    async def _end_aside(self, row: UpgradeRow, code: Code, actor: str) -> None:
+        """The terminal works on another campaign's upgrade: end this one, which waits behind it, without disturbing that."""
+        session = self._sessions.get(row.terminal)
+        if session is None:
+            return
+        upgrade = await self._sessions.aside(session, row)
+        entries = upgrade.end(code, actor, self._clock.now())
+        self._executor.submit(session, [snapshot.save(upgrade, upgrade.verified_bytes), *entries])
 
     async def _set_state(self, row: CampaignRow, state: str, reason: str, code: str) -> None:
         log.info("campaign_state", campaign=row.id, state=state, reason=reason)

@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 import structlog
 
-from gateway.core.events import Acked, Event, Heard, Tick
+from gateway.core.events import Acked, Event, Heard, Tick, Unsure
 from gateway.core.terminal import Terminal
 from gateway.engine.clock import Clock
 from gateway.engine.executor import Executor
@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 #: Kinds that belong on the control connection; acks alone come on the other.
 CONTROL_KINDS: Final = frozenset({"presence", "hello", "report", "result", "log"})
+#: How soon a session that was dropped is loaded again (seconds).
+RELOAD_S: Final = 2.0
 #: After a failed read of the store (seconds).
 STORE_RETRY_S: Final = 1.0
 #: Between two writes about strangers (seconds): a flood of them must not keep the writer from the terminals.
@@ -76,10 +78,10 @@ class Dispatcher:
         self._timers.set(session.id, session.deadline())
 
     def forget(self, terminal: str) -> None:
-        """Drop a session; it comes back from the store with the terminal's next message or the campaign's next look."""
+        """Drop a session whose state is not what the store holds; it is loaded anew a moment later, or when it speaks."""
         self._sessions.drop(terminal)
         self._pump.close(terminal)
-        self._timers.forget(terminal)
+        self._timers.set(terminal, self._clock.now() + RELOAD_S)
 
     async def run_control(self, link: Link) -> None:
         """Never returns: presence, hellos, reports and results."""
@@ -101,8 +103,15 @@ class Dispatcher:
         while True:
             for inbound in await link.receive():
                 pair = self._decode(inbound)
-                if pair is not None:
-                    self._take_ack(*pair)
+                if pair is None:
+                    continue
+                address, message = pair
+                session = self._sessions.get(address.terminal)
+                if session is None or session.transfer is None or not isinstance(message, Ack):
+                    self._unexpected(address, session)
+                else:
+                    self._take_ack(session, message)
+            await self._executor.room()
 
     async def run_timers(self) -> None:
         """Never returns: deadlines."""
@@ -111,7 +120,21 @@ class Dispatcher:
                 session = self._sessions.get(name)
                 if session is not None:
                     self.apply(session, Tick())
+                else:
+                    await self._reload(name)
             await self._executor.room()
+
+    async def _reload(self, name: str) -> None:
+        """A session that was dropped, or an ack of a terminal that is not in memory: take it up from what the store holds."""
+        try:
+            await self._sessions.load([name])
+        except StoreError as exc:
+            log.warning("reload_failed", terminal=name, reason=str(exc))
+            self._timers.set(name, self._clock.now() + RELOAD_S)
+            return
+        session = self._sessions.get(name)
+        if session is not None:
+            self.apply(session, Unsure())
 
     def _decode(self, inbound: Inbound) -> tuple[Address, Message] | None:
         try:
@@ -151,17 +174,23 @@ class Dispatcher:
             self._note_after = now + NOTE_EVERY_S
             await terminals.note_unknown(self._db, strangers, int(now * 1e6))
 
-    def _take_ack(self, address: Address, message: Message) -> None:
-        session = self._sessions.get(address.terminal)
-        if session is None or session.transfer is None or not isinstance(message, Ack):
-            self._counters["bad:ack_unexpected"] += 1
-            return
+    def _unexpected(self, address: Address, session: Terminal | None) -> None:
+        """An ack that no transfer waits for: of a transfer that has just ended, or of a terminal not in memory yet."""
+        self._counters["bad:ack_unexpected"] += 1
+        if session is None:
+            self._timers.set_unless_set(address.terminal, self._clock.now() + RELOAD_S)
 
+    def _take_ack(self, session: Terminal, ack: Ack) -> None:
         self._counters["in:ack"] += 1
         try:
-            effects = session.handle(Acked(message), self._clock.now())
+            effects = session.handle(Acked(ack), self._clock.now())
         except WireError as exc:
             self._counters[f"bad:{exc.code}"] += 1
             return
+        except Exception as exc:
+            self._counters["handle_failed"] += 1
+            log.exception("handle_failed", terminal=session.id, event="Acked", reason=str(exc))
+            self.forget(session.id)
+            return
         self._executor.submit(session, effects)
-        self._pump.wake(address.terminal)
+        self._pump.wake(session.id)

@@ -80,7 +80,8 @@ class Executor:
         self._queue: deque[_Item] = deque()
         self._filled = anyio.Event()
         self._emptied = anyio.Event()
-        self._busy = False
+        self._submitted = 0
+        self._settled = 0
         self.failing = ""
         """Why the store does not take our commits now; empty while it does."""
 
@@ -92,6 +93,7 @@ class Executor:
     def submit(self, session: Terminal, effects: list[Effect]) -> None:
         """Queue what one ``handle`` returned. Effects of one session keep their order."""
         if effects:
+            self._submitted += 1
             self._queue.append(_Item(session, effects))
             self._filled.set()
 
@@ -102,7 +104,8 @@ class Executor:
 
     async def flush(self) -> None:
         """Return when all that was submitted so far is committed and sent (or has failed)."""
-        while self._queue or self._busy:
+        until = self._submitted
+        while self._settled < until:
             await self._wait_emptied()
 
     async def run(self) -> None:
@@ -111,21 +114,12 @@ class Executor:
             if not self._queue:
                 self._filled = anyio.Event()
                 await self._filled.wait()
-            self._busy = True
-            try:
-                await self._step()
-            finally:
-                self._busy = False
-                self._emptied.set()
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
+            await self._carry_out([item for item in batch if self._is_current(item.session)])
+            self._settled += len(batch)
+            self._emptied.set()
 
-    async def _step(self) -> None:
-        items: list[_Item] = []
-        while self._queue and len(items) < BATCH_MAX:
-            item = self._queue.popleft()
-            if self._is_current(item.session):
-                items.append(item)
-        if not items:
-            return
+    async def _carry_out(self, items: list[_Item]) -> None:
 
         saves: list[Save] = []
         sends: list[SendOrder | SendWelcome | SendReceipt] = []

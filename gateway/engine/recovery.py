@@ -11,13 +11,14 @@ from typing import Final
 import anyio
 import structlog
 
-from gateway.core.events import Unsure
+from gateway.core.events import Tick, Unsure
+from gateway.core.states import FINAL, UpgradeState
 from gateway.engine.dispatcher import Dispatcher
 from gateway.engine.executor import Executor
 from gateway.engine.ports import Link
 from gateway.engine.sessions import Sessions
 from gateway.errors import StoreError
-from gateway.store import terminals
+from gateway.store import terminals, upgrades
 from gateway.store.database import Database
 from gateway.store.selection import TerminalFilter
 
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 
 ASK_PER_S: Final = 200
 PAGE: Final = 20
+#: What has left ``scheduled`` and has not ended.
+UNDER_WAY: Final = frozenset(UpgradeState) - FINAL - {UpgradeState.SCHEDULED}
 
 
 class Recovery:
@@ -39,6 +42,7 @@ class Recovery:
 
     async def run(self) -> None:
         """Never returns: one round for every time that the link comes up, the first after the start included."""
+        await self._wind_clocks()
         seen = 0
         while True:
             generation, connected = self._link.generation, self._link.connected
@@ -52,6 +56,26 @@ class Recovery:
                     await anyio.sleep(1.0)
                 continue
             await self._link.wait_change(generation=generation, connected=connected)
+
+    async def _wind_clocks(self) -> None:
+        """At the start: deadlines run for terminals that are away too, so every upgrade under way is taken into memory."""
+        after = ""
+        while True:
+            try:
+                rows = await upgrades.page_open(self._db, states=UNDER_WAY, after=after, limit=PAGE)
+                await self._sessions.load([row.terminal for row in rows])
+            except StoreError as exc:
+                log.warning("recovery_unreadable", reason=str(exc))
+                await anyio.sleep(1.0)
+                continue
+            if not rows:
+                return
+            after = rows[-1].id
+            for row in rows:
+                session = self._sessions.get(row.terminal)
+                if session is not None:
+                    self._dispatcher.apply(session, Tick())
+            await self._executor.room()
 
     async def _ask_all(self) -> None:
         asked, after = 0, ""

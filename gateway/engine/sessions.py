@@ -115,9 +115,13 @@ class Sessions:
             return session
         if not session.may_swap:
             return None
-        known = session.past.get(row.id)
-        session.present(known if known is not None else await self._upgrade(row))
+        session.present(await self.aside(session, row))
         return session
+
+    async def aside(self, session: Terminal, row: UpgradeRow) -> Upgrade:
+        """An upgrade that is not the session's present one: the object that the session knows, else as stored."""
+        known = session.past.get(row.id)
+        return known if known is not None else await self._upgrade(row)
 
     def add_order(self, row: OrderRow) -> bool:
         """Give a stored order to its session; whether the session is in memory."""

@@ -42,6 +42,11 @@ class Timers:
         if at < first:
             self._bell.set()
 
+    def set_unless_set(self, terminal: str, at: float) -> None:
+        """Wake ``terminal`` at ``at`` if it is not to be woken anyway."""
+        if terminal not in self._set:
+            self.set(terminal, at)
+
     def forget(self, terminal: str) -> None:
         """Its session is gone."""
         self._set.pop(terminal, None)
