@@ -111,17 +111,19 @@ class Campaigns:
             for session in self._sessions
             if session.holds_place and session.upgrade is not None and session.upgrade.plan.campaign == row.id
         )
-        startable = await progress.startable(self._db, row.id, int(now * 1e6))
         by_wave: dict[int, dict[UpgradeState, int]] = {}
         for (wave, state), count in (await progress.counts(self._db, row.id)).items():
             by_wave.setdefault(wave, {})[state] = count
+        # The costly question, over all that are scheduled, only when there is a place to give.
+        asks = holding < rollout_of(row).max_active and any(UpgradeState.SCHEDULED in states for states in by_wave.values())
+        startable = await progress.startable(self._db, row.id, int(now * 1e6)) if asks else None
         return [
             # Only the sum over all waves counts, so the first carries it.
             WaveCounts(
                 wave=wave,
                 by_state=by_wave[wave],
                 holding=0 if place else holding,
-                startable=startable.get(wave, 0),
+                startable=None if startable is None else startable.get(wave, 0),
             )
             for place, wave in enumerate(sorted(by_wave))
         ]

@@ -47,10 +47,6 @@ class Timers:
         if terminal not in self._set:
             self.set(terminal, at)
 
-    def forget(self, terminal: str) -> None:
-        """Its session is gone."""
-        self._set.pop(terminal, None)
-
     async def due(self) -> list[str]:
         """Wait until at least one session is due; return all that are."""
         while True:

@@ -33,12 +33,12 @@ async def test_a_moved_deadline_wakes_once_at_its_new_time() -> None:
     assert await timers.due() == ["T1"]
 
 
-async def test_a_forgotten_session_is_not_woken() -> None:
-    """Its terminal is loaded anew when it speaks."""
+async def test_a_session_without_a_deadline_is_not_woken() -> None:
+    """Also when it had one before."""
     clock = SetClock(100.0)
     timers = Timers(clock)
     timers.set("gone", 150.0)
-    timers.forget("gone")
+    timers.set("gone", float("inf"))
     timers.set("T1", float("inf"))
     timers.set("T2", 160.0)
     clock.time = 200.0
