@@ -6,7 +6,6 @@ because a gateway with a missing limb looks alive and is not.
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import signal
@@ -36,6 +35,7 @@ from gateway.engine.recovery import Recovery
 from gateway.engine.sessions import Sessions
 from gateway.engine.shelf import Shelf
 from gateway.engine.timers import Timers
+from gateway.link.garbage import calm_collector
 from gateway.link.mqtt import MqttLink
 from gateway.link.settings import LinkSettings
 from gateway.packages.ingest import sweep
@@ -124,7 +124,7 @@ async def serve(settings: Settings) -> None:
                 tasks.start_soon(_for_ever, name, run, name=name)
             http = anyio.CancelScope()
             tasks.start_soon(_within, http, server.run, name="api")
-            gc.freeze()  # what lives now lives for ever; collections need not look at it again
+            calm_collector()
             log.info("started", store=str(settings.store_path), http_port=server.port, pid=os.getpid())
             await _stop_signal()
             # In order: no new requests, then the last commits of what was decided, then everything else.
