@@ -35,7 +35,7 @@ def places_of(module: Path) -> list[Path]:
     return [Path("tests", kind, *module.parts[1:-1], f"test_{module.name}") for kind in KINDS]
 
 
-@pytest.mark.parametrize("module", modules("gateway", "device_sim", "tests", "bench"), ids=str)
+@pytest.mark.parametrize("module", modules("gateway", "device_sim", "tests", "bench", "scripts"), ids=str)
 def test_module_says_what_it_is_for_and_holds_one_idea(module: Path) -> None:
     source = (ROOT / module).read_text()
 

@@ -1,0 +1,1 @@
+"""What ``scripts/demo`` runs: a broker, a gateway and simulated terminals on this machine, one campaign, a judge."""
