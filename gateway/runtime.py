@@ -28,6 +28,7 @@ from gateway.engine.campaigns import Campaigns
 from gateway.engine.clock import SystemClock
 from gateway.engine.dispatcher import CONTROL_KINDS, Dispatcher
 from gateway.engine.executor import Executor
+from gateway.engine.hearing import Hearing
 from gateway.engine.orders import Orders
 from gateway.engine.plans import Plans
 from gateway.engine.pump import Pump
@@ -67,7 +68,10 @@ class Gateway:
     campaigns: Campaigns
     orders: Orders
     recovery: Recovery
+    hearing: Mapping[str, Hearing]
     counters: Counter[str]
+    user: str
+    """Whom the broker knows us as."""
 
     def tasks(self) -> Mapping[str, Callable[[], Awaitable[object]]]:
         """Every long task by its name."""
@@ -83,6 +87,7 @@ class Gateway:
             "engine.campaigns": self.campaigns.run,
             "engine.orders": self.orders.run,
             "engine.recovery": self.recovery.run,
+            **{f"engine.hearing.{name}": hearing.run for name, hearing in self.hearing.items()},
         }
 
     def not_ready(self) -> list[str]:
@@ -91,6 +96,11 @@ class Gateway:
             f"the {name} connection to the broker is down: {link.reason or 'connecting'}"
             for name, link in (("control", self.control), ("bulk", self.bulk))
             if not link.connected
+        ]
+        reasons += [
+            f"the {name} connection is up but hears nothing: the broker's rules keep its subscriptions from {self.user}"
+            for name, hearing in self.hearing.items()
+            if hearing.deaf
         ]
         if self.executor.failing:
             reasons.append(f"the store does not take commits: {self.executor.failing}")
@@ -214,7 +224,9 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
         campaigns=Campaigns(db, sessions, plans, dispatcher, executor, doorbell, clock, counters),
         orders=Orders(db, sessions, dispatcher, doorbell, counters),
         recovery=Recovery(db, sessions, dispatcher, executor, control),
+        hearing={"control": Hearing(control, "control"), "bulk": Hearing(bulk, "bulk")},
         counters=counters,
+        user=settings.broker_username or settings.broker_client_id,
     )
     app = create_app(
         services,
