@@ -32,7 +32,7 @@ from gateway.core.effects import (
 from gateway.core.events import Acked, Event, Heard, Start, Tick, Unsure
 from gateway.core.plan import Plan
 from gateway.core.snapshot import restore, save
-from gateway.core.states import UpgradeState
+from gateway.core.states import FINAL, UpgradeState
 from gateway.core.terminal import Terminal
 from gateway.core.upgrade import Upgrade
 from gateway.errors import WireError
@@ -125,7 +125,7 @@ class World:
 
     def _settled(self) -> bool:
         return all(
-            session.upgrade is not None and session.upgrade.final and not session.upgrade.withdrawn
+            session.upgrade is not None and self.state(session.id) in FINAL and not session.upgrade.withdrawn
             for session in self.sessions.values()
         )
 
