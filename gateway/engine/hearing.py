@@ -1,7 +1,7 @@
 """Whether the subscriptions of a link really deliver: a broker grants a filter that its rules deny, and then stays silent.
 
-Asked after every connect, and again while the answer is no. Nothing waits for it but readiness: nobody should have to guess why a
-connected gateway hears nothing.
+Asked after every connect, and again while the answer is no. Nothing waits for it but readiness: nobody should have to guess
+why a connected gateway hears nothing.
 """
 
 from __future__ import annotations
