@@ -71,7 +71,7 @@ class Dispatcher:
         except Exception as exc:
             # Our own bug must not stop other terminals: forget the session, its true state is in the store.
             self._counters["handle_failed"] += 1
-            log.exception("handle_failed", terminal=session.id, event=type(event).__name__, reason=str(exc))
+            log.exception("handle_failed", terminal=session.id, heard=type(event).__name__, reason=str(exc))
             self.forget(session.id)
             return
         self._executor.submit(session, effects)
@@ -189,7 +189,7 @@ class Dispatcher:
             return
         except Exception as exc:
             self._counters["handle_failed"] += 1
-            log.exception("handle_failed", terminal=session.id, event="Acked", reason=str(exc))
+            log.exception("handle_failed", terminal=session.id, heard="Acked", reason=str(exc))
             self.forget(session.id)
             return
         self._executor.submit(session, effects)
