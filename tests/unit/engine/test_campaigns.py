@@ -1,0 +1,70 @@
+"""What the rows of campaigns say is carried out, look by look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.store import campaigns
+from gateway.wire.codes import OrderKind
+from tests.unit.engine.rig import NOW, Rig, rigged
+
+
+async def here(rig: Rig, *names: str, version: str = "1.0.0") -> None:
+    """Terminals that are online."""
+    await rig.register(*names)
+    for name in names:
+        rig.air.appear(name, version=version)
+    await rig.until(lambda: all(rig.air.told(name) for name in names))
+
+
+async def test_upgrades_start_as_places_are_free(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await here(rig, "T1", "T2", "T3")
+        await rig.campaign("T1", "T2", "T3", max_active=2)
+        await rig.look()
+
+        assert sorted((await rig.states("T1", "T2", "T3")).values()) == ["offered", "offered", "scheduled"]
+        offered = [order.kind for name in ("T1", "T2", "T3") for order in rig.air.orders(name)]
+        assert offered == [OrderKind.UPGRADE_OFFER] * 2
+
+
+async def test_a_package_that_does_not_fit_is_refused_without_a_word_on_the_air(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await here(rig, "T1", version="2.0.0")
+        await rig.campaign("T1")
+        await rig.look()
+
+        assert await rig.states("T1") == {"T1": "rejected"}
+        assert rig.air.orders("T1") == []
+
+
+async def test_a_paused_campaign_starts_nothing_and_an_aborted_one_ends_all(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await here(rig, "T1", "T2")
+        await rig.campaign("T1", "T2", max_active=1)
+        await campaigns.set_state(rig.db, "c1", "paused", expected=("running",), at_us=int(NOW * 1e6), reason="operator:li")
+        await rig.look()
+        assert set((await rig.states("T1", "T2")).values()) == {"scheduled"}
+
+        await campaigns.set_state(rig.db, "c1", "running", expected=("paused",), at_us=int(NOW * 1e6))
+        await rig.look()
+        await campaigns.set_state(rig.db, "c1", "aborted", expected=("running",), at_us=int(NOW * 1e6), reason="operator:li")
+        await rig.look()
+        assert set((await rig.states("T1", "T2")).values()) == {"cancelled"}
+        told = [[order.kind for order in rig.air.orders(name)] for name in ("T1", "T2")]
+        assert sorted(told, key=len) == [[], [OrderKind.UPGRADE_OFFER, OrderKind.UPGRADE_CANCEL]]
+
+
+async def test_the_end_of_a_campaign_expires_what_has_not_begun_to_install(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await here(rig, "T1")
+        await rig.campaign("T1")
+        await rig.look()
+        rig.clock.time += 31 * 86_400
+        await rig.look()
+        await rig.look()
+
+        assert await rig.states("T1") == {"T1": "expired"}
+        row = await campaigns.get(rig.db, "c1")
+        assert row is not None
+        assert row.state == "finished"

@@ -1,0 +1,85 @@
+"""Messages reach their session or are counted; a bug of ours or a failing store stops nobody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.core.events import Tick
+from gateway.core.terminal import Terminal
+from gateway.store import terminals
+from gateway.wire import topics
+from gateway.wire.codec import encode
+from gateway.wire.messages import Ack, Log, Welcome
+from tests.unit.engine.rig import rigged
+
+ACK = Ack(transfer=1, epoch=1, seq=1, number=0, cum=0, ranges=(), credit_bytes=0, delay_ms=0, echo_ms=0)
+
+
+async def test_a_hello_is_stored_and_then_welcomed(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1")
+        rig.air.appear("T1")
+        await rig.until(lambda: any(isinstance(message, Welcome) for message in rig.air.told("T1")))
+
+        row = (await terminals.load(rig.db, ["T1"]))["T1"]
+        assert (row.online, row.epoch) == (True, 1)
+        assert row.facts is not None
+
+
+async def test_what_is_wrong_is_counted_by_reason_and_reaches_no_session(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1")
+        rig.air.shout("tg1/up/x", b"")
+        rig.air.shout(f"tg1/up/{(topics.shard_of('T1') + 1) % 256}/T1/hello", b"")
+        rig.air.shout(topics.up("T1", "hello"), b"\xc1")
+        rig.air.say("T1", ACK)
+        rig.air.shout(topics.up("T1", "log", bulk=True), encode(Log(upload=1, index=0, data=b"", last=True)))
+        rig.air.say("T1", Log(upload=1, index=0, data=b"", last=True))
+        await rig.until(lambda: rig.counters["bad:not_asked_for"])
+
+        assert {key: count for key, count in rig.counters.items() if key.startswith("bad:")} == {
+            "bad:topic_invalid": 1,
+            "bad:shard_mismatch": 1,
+            "bad:not_msgpack": 1,
+            "bad:wrong_connection": 2,
+            "bad:not_asked_for": 1,
+        }
+        assert rig.air.sent == []
+
+
+async def test_strangers_are_listed_and_not_answered(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        rig.air.appear("stranger")
+        await rig.until(lambda: rig.counters["bad:terminal_unknown"] == 2)
+        rig.air.appear("another")  # a moment later: counted, and listed when it goes on
+        await rig.until(lambda: rig.counters["bad:terminal_unknown"] == 4)
+
+        assert [row.id for row in await terminals.unknown(rig.db)] == ["stranger"]
+        assert rig.air.sent == []
+
+
+async def test_a_bug_costs_one_session_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session is forgotten: its true state is in the store."""
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1", "T2")
+        rig.air.appear("T1")
+        rig.air.appear("T2")
+        await rig.until(lambda: rig.air.told("T1") and rig.air.told("T2"))
+        session = rig.sessions.get("T1")
+        assert session is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(Terminal, "handle", _broken)
+            rig.dispatcher.apply(session, Tick())
+
+        assert rig.counters["handle_failed"] == 1
+        assert rig.sessions.get("T1") is None
+        assert rig.sessions.get("T2") is not None
+        before = len(rig.air.told("T1"))
+        rig.air.appear("T1")
+        await rig.until(lambda: len(rig.air.told("T1")) > before)
+
+
+def _broken(*_: object) -> None:
+    raise ValueError("ours")

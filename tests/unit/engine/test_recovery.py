@@ -1,0 +1,49 @@
+"""After a start, terminals that were online are asked for a hello; the others are left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+
+from gateway.wire.messages import Welcome
+from tests.unit.engine.rig import Rig, rigged
+
+
+async def recovered(rig: Rig) -> None:
+    """One round."""
+    with anyio.move_on_after(0.3):
+        await rig.recovery.run()
+    await rig.executor.flush()
+
+
+async def test_only_terminals_that_were_online_are_asked(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1", "T2")
+        rig.air.appear("T1")
+        await rig.until(lambda: rig.air.told("T1"))
+    async with rigged(tmp_path) as rig:
+        await recovered(rig)
+
+        asked = [message for message in rig.air.told("T1") if isinstance(message, Welcome)]
+        assert [message.hello for message in asked] == [True]
+        assert rig.air.told("T2") == []
+
+
+async def test_upgrades_under_way_are_taken_into_memory_before_the_link_is_up(tmp_path: Path) -> None:
+    """Their deadlines run."""
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1")
+        rig.air.appear("T1")
+        await rig.until(lambda: rig.air.told("T1"))
+        await rig.campaign("T1")
+        await rig.look()
+        assert await rig.states("T1") == {"T1": "offered"}
+    async with rigged(tmp_path) as rig:
+        rig.air.connected = False
+        await recovered(rig)
+
+        session = rig.sessions.get("T1")
+        assert session is not None
+        assert session.upgrade is not None
+        assert session.upgrade.state == "offered"
