@@ -15,7 +15,7 @@ from scripts._demo.demands import MOVING_LEAST, Demand, demand_of
 from scripts._demo.evidence import Ending, Kill, Own
 
 #: Of verified segments nothing comes again but what was in flight when the gateway was killed (a window of 64 KiB that the next
-#: process cannot know of) and single probes of 16 KiB after a silence; together less than one segment.
+#: process cannot know of) and single probes of 16 KiB after a silence; together less than one full segment of 128 KiB.
 REPEATED_MAX_BYTES: Final = 96 * 1024
 #: The same for all bytes, twice: at the kill, and at a drop-out of the link.
 TWICE_MAX_BYTES: Final = 2 * 64 * 1024

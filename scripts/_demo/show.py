@@ -17,6 +17,7 @@ from gateway.services.durations import Spread, spread_of
 from scripts._demo.demands import demand_of
 from scripts._demo.evidence import Ending, Own
 from scripts._demo.forecast import Forecast
+from scripts._demo.judge import REPEATED_MAX_BYTES
 
 WIDTH_PIPED: Final = 160
 _PHASES: Final = ("prepare", "execute", "verify", "operate")
@@ -83,12 +84,15 @@ def proof(out: Console, ending: Ending) -> None:
         after = sum(own[name].received_bytes for name in resumed) - before
         missing = sum(ending.upgrades[name].package_bytes for name in resumed) - before
         out.print(
-            f"resume: {len(resumed)} terminals held {size(before)} when the gateway was killed and lacked {size(missing)}; "
+            f"resume: {len(resumed)} terminals had received {size(before)} when the gateway was killed and lacked {size(missing)}; "
             f"after it was back they were sent {size(after)}"
         )
     if repeated:
         said = ", ".join(f"{name} {size(count)}" for name, count in sorted(repeated.items()))
-        out.print(f"proof: no segment was sent again as a whole; single chunks of verified ones (probes, or in flight): {said}")
+        most = size(REPEATED_MAX_BYTES)
+        out.print(
+            f"proof: bytes of verified segments that came again, by the terminals' own count: {said} (tolerated: {most} each)"
+        )
     else:
         out.print("proof: not one byte of a verified segment was sent again, by the terminals' own count")
 
