@@ -84,8 +84,8 @@ def proof(out: Console, ending: Ending) -> None:
         after = sum(own[name].received_bytes for name in resumed) - before
         missing = sum(ending.upgrades[name].package_bytes for name in resumed) - before
         out.print(
-            f"resume: {len(resumed)} terminals had received {size(before)} when the gateway was killed and lacked {size(missing)}; "
-            f"after it was back they were sent {size(after)}"
+            f"resume: {len(resumed)} terminals had received {size(before)} at the kill and lacked {size(missing)}; "
+            f"once the gateway was back they were sent {size(after)}"
         )
     if repeated:
         said = ", ".join(f"{name} {size(count)}" for name, count in sorted(repeated.items()))
