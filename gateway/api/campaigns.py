@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query
@@ -186,14 +185,12 @@ def progress_out(look: CampaignProgress) -> ProgressOut:
 
 
 def _draft(body: CampaignIn) -> Draft:
-    terms = Terms(**body.terms.model_dump(exclude_none=True))
-    if body.canaries:
-        terms = replace(terms, canary_count=len(set(body.canaries)))
+    named = {"canary_count": len(set(body.canaries))} if body.canaries else {}
     return Draft(
         name=body.name,
         package=body.package,
         selection=body.terminals if isinstance(body.terminals, list) else filter_of(body.terminals),
-        terms=terms,
+        terms=Terms(**body.terms.model_dump(exclude_none=True) | named),
         canaries=tuple(dict.fromkeys(body.canaries)),
         ends_us=None if body.ends_at is None else int(body.ends_at.timestamp() * 1e6),
     )

@@ -24,7 +24,8 @@ class Terms:
 
     keepalive_s: int = 60
     reconnect_hint_ms: int = 5_000
-    ack_every: int = 8
+    ack_every: int = 2
+    """Of the largest chunks, half of ``FIXED_WINDOW_BYTES``: with more, the window would always wait for the delayed ack."""
     ack_delay_ms: int = 100
     chunk_max_bytes: int = 16 * 1024
     shard_epoch: int = 1

@@ -112,6 +112,22 @@ NONSENSE: Final[tuple[tuple[dict[str, object], int, str], ...]] = (
 )
 
 
+async def test_named_canaries_count_as_many_as_are_named(tmp_path: Path) -> None:
+    async with http_gateway(tmp_path) as gateway:
+        await gateway.register("T1", "T2", "T3")
+        package = (await gateway.upload(gateway.package_file())).json()["id"]
+        body = {
+            "name": "named",
+            "package": package,
+            "terminals": ["T1", "T2", "T3"],
+            "canaries": ["T2", "T3"],
+            "terms": {"canary_needed": 2},
+        }
+        made = (await gateway.http.post("/api/v1/campaigns", json=body)).json()
+
+    assert (made["terms"]["canary_count"], made["terms"]["canary_needed"]) == (2, 2)
+
+
 async def test_a_campaign_that_makes_no_sense_is_not_drawn_up(tmp_path: Path) -> None:
     async with http_gateway(tmp_path) as gateway:
         await gateway.register("T1", "T2")
