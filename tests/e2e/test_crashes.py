@@ -157,7 +157,9 @@ def _untouched(verified: RangeSet, sent: RangeSet) -> RangeSet:
 def _first_hello(spy: Ear, start: int, terminal: str) -> tuple[tuple[int, int], ...]:
     """What a terminal's first hello since ``start`` holds verified."""
     for topic, payload in spy.heard[start:]:
+        if topic != topics.up(terminal, "hello"):
+            continue
         hello = decode("hello", payload)
-        if topic == topics.up(terminal, "hello") and isinstance(hello, Hello) and hello.upgrade is not None:
+        if isinstance(hello, Hello) and hello.upgrade is not None:
             return hello.upgrade.have
     raise AssertionError(f"{terminal} said no hello")
