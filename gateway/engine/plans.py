@@ -10,13 +10,14 @@ from gateway.core.plan import Plan, Target
 from gateway.core.readiness import Need
 from gateway.core.rollout import Rollout
 from gateway.core.states import UpgradeState
-from gateway.errors import StoreError
+from gateway.errors import StoreError, TrustError
 from gateway.store import campaigns, packages
 from gateway.store.campaigns import CampaignRow
 from gateway.store.database import Database
 from gateway.store.packages import PackageRow
 from gateway.trust.keys import KeyRing
-from gateway.trust.manifest import Manifest, open_manifest
+from gateway.trust.manifest import Manifest, decode, open_manifest
+from gateway.wire.codec import decode_signed
 
 #: Campaigns without an end of their own end after this long (seconds).
 DEFAULT_DURATION_S: Final = 30 * 86_400.0
@@ -27,6 +28,8 @@ PLANS_MAX: Final = 256
 class _Terms:
     plan: Plan
     manifest: Manifest
+    doubt: TrustError | None
+    """Why the package is not believed any more, although it was when it came in."""
 
 
 class Plans:
@@ -38,12 +41,18 @@ class Plans:
         self._kept: OrderedDict[str, _Terms] = OrderedDict()
 
     async def of(self, campaign: str) -> Plan:
-        """The plan of a campaign; ``StoreError`` when its rows are gone, ``TrustError`` when its package is not believed."""
+        """The plan of a campaign; ``StoreError`` when its rows are gone.
+
+        It holds for upgrades under way even when the package's publisher is believed no more: they must come to an end.
+        """
         return (await self._terms(campaign)).plan
 
     async def manifest_of(self, campaign: str) -> Manifest:
-        """What the campaign's package demands of a terminal."""
-        return (await self._terms(campaign)).manifest
+        """What the campaign's package demands of a terminal; ``TrustError`` when it is not believed: nothing may start then."""
+        terms = await self._terms(campaign)
+        if terms.doubt is not None:
+            raise TrustError(terms.doubt.message, code=terms.doubt.code)
+        return terms.manifest
 
     async def _terms(self, campaign: str) -> _Terms:
         found = self._kept.get(campaign)
@@ -52,12 +61,18 @@ class Plans:
             package = await packages.get(self._db, row.package) if row is not None else None
             if row is None or package is None:
                 raise StoreError(f"campaign {campaign} or its package is not in the store", campaign=campaign)
-            manifest = open_manifest(package.manifest, self._ring)
-            found = self._kept[campaign] = _Terms(plan_of(row, package, manifest), manifest)
+            manifest, doubt = self._read(package.manifest)
+            found = self._kept[campaign] = _Terms(plan_of(row, package, manifest), manifest, doubt)
             if len(self._kept) > PLANS_MAX:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(campaign)
         return found
+
+    def _read(self, blob: bytes) -> tuple[Manifest, TrustError | None]:
+        try:
+            return open_manifest(blob, self._ring), None
+        except TrustError as exc:
+            return decode(decode_signed(blob).body), exc.with_traceback(None)
 
 
 def plan_of(row: CampaignRow, package: PackageRow, manifest: Manifest) -> Plan:

@@ -45,6 +45,7 @@ from tests.unit.engine.line import Line, SetClock, Zeros
 NOW: Final = 1_790_000_000.0
 SIZE: Final = 1000
 PUBLISHER: Final = new_private_key()
+RING: Final = KeyRing([public_of(PUBLISHER)])
 MANIFEST: Final = Manifest(
     component=Component.APP,
     version="2.0.0",
@@ -100,13 +101,13 @@ class Air(Line):
 class Rig:
     """All parts; ``run_*`` loops are started by the tests that want them."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, ring: KeyRing = RING) -> None:
         self.db = db
         self.clock = SetClock(NOW)
         self.air = Air()
         self.counters: Counter[str] = Counter()
         self.doorbell = Doorbell()
-        self.plans = Plans(db, KeyRing([public_of(PUBLISHER)]))
+        self.plans = Plans(db, ring)
         self.sessions = Sessions(db, self.plans, Terms(), self.counters)
         self.writer = Writer(db)
         self.pump = Pump(self.air, Zeros(), self.clock, rate_bps=0, counters=self.counters)
@@ -195,10 +196,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(folder: Path) -> AsyncIterator[Rig]:
+async def rigged(folder: Path, ring: KeyRing = RING) -> AsyncIterator[Rig]:
     """A rig whose writer, executor and control loop run."""
     async with Database.open(folder / "tillgate.db") as db, anyio.create_task_group() as tasks:
-        rig = Rig(db)
+        rig = Rig(db, ring)
         tasks.start_soon(rig.writer.run)
         tasks.start_soon(rig.executor.run)
         tasks.start_soon(rig.dispatcher.run_control, rig.air)

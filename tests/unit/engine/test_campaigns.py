@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.store import campaigns
+from gateway.store import campaigns, ledger
+from gateway.trust.keys import KeyRing
 from gateway.wire.codes import OrderKind
 from tests.unit.engine.rig import NOW, Rig, rigged
 
@@ -68,3 +69,24 @@ async def test_the_end_of_a_campaign_expires_what_has_not_begun_to_install(tmp_p
         row = await campaigns.get(rig.db, "c1")
         assert row is not None
         assert row.state == "finished"
+
+
+async def test_a_campaign_whose_publisher_is_believed_no_more_pauses_and_what_is_under_way_goes_on(tmp_path: Path) -> None:
+    """Above all, a gateway that is started without that publisher's key comes up."""
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1", "T2")
+        await here(rig, "T1")
+        await rig.campaign("T1", "T2")
+        await rig.look()
+    async with rigged(tmp_path, KeyRing([])) as rig:
+        await rig.sessions.load(["T1"])
+        await here(rig, "T2")
+        for _ in range(3):
+            await rig.look()
+
+        assert await rig.states("T1", "T2") == {"T1": "offered", "T2": "scheduled"}
+        row = await campaigns.get(rig.db, "c1")
+        assert row is not None
+        assert (row.state, "not believed" in row.reason) == ("paused", True)
+        paused = [entry for entry in await ledger.tail(rig.db, after_seq=0) if entry.what == "campaign_paused"]
+        assert len(paused) == 1

@@ -27,11 +27,18 @@ async def test_a_plan_holds_the_terms_of_its_campaign_and_package(tmp_path: Path
         assert await rig.plans.manifest_of("c1") == MANIFEST
 
 
-async def test_a_campaign_or_a_publisher_that_is_gone_is_an_error(tmp_path: Path) -> None:
+async def test_a_campaign_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        with pytest.raises(StoreError, match="c9"):
+            await rig.plans.of("c9")
+
+
+async def test_a_publisher_that_is_believed_no_more_starts_nothing_but_leaves_the_plan_of_what_is_under_way(tmp_path: Path) -> None:
     async with rigged(tmp_path) as rig:
         await rig.register("T1")
         await rig.campaign("T1")
-        with pytest.raises(StoreError, match="c9"):
-            await rig.plans.of("c9")
-        with pytest.raises(TrustError):
-            await Plans(rig.db, KeyRing([public_of(new_private_key())])).of("c1")
+        plans = Plans(rig.db, KeyRing([public_of(new_private_key())]))
+        for _ in range(2):
+            assert await plans.of("c1") == await rig.plans.of("c1")
+            with pytest.raises(TrustError):
+                await plans.manifest_of("c1")
