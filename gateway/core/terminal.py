@@ -228,29 +228,26 @@ class Terminal:
     def _result(self, result: Result, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         if self.presence.should_ask(now):
             out.append(self._welcome(now, hello=True))
-        out.append(SendReceipt(terminal=self.id, receipt=Receipt(orders=(result.order,))))
-        if result.order in self._answered:
+        answer = f"{result.order}/{result.code}"
+        is_repeat = answer in self._answered
+        upgrade, order = self.upgrade, self.out.orders.pop(result.order, None)
+        is_present = upgrade is not None and result.order == upgrade.order
+        self._stray += not (is_repeat or is_present or order)
+        if self._stray > STRAY_REPORTS_MAX and not (is_repeat or is_present or order):
             return []
 
-        self._answered.append(result.order)
+        out.append(SendReceipt(terminal=self.id, receipt=Receipt(orders=(result.order,))))
+        if is_repeat:
+            return []
+        self._answered.append(answer)
         evidence = {**result.data, "order": result.order, "status": result.status.value, "at_ms": result.at_ms}
-        upgrade = self.upgrade
-        if upgrade is not None and result.order == upgrade.order:
+        if upgrade is not None and is_present:
             return upgrade.order_refused(result.code, evidence, now, jitter=jitter)
-
-        entry = self._entry(f"result:{result.status}", result.code, now, evidence, "")
-        if self.out.orders.pop(result.order, None) is not None:
-            out.append(
-                SaveOrder(
-                    order=result.order,
-                    terminal=self.id,
-                    status=result.status.value,
-                    code=result.code.value,
-                    at_us=int(now * 1e6),
-                    data=result.data,
-                )
-            )
-        return [entry]
+        if order is not None:
+            status, code, data = result.status.value, result.code.value, result.data
+            at_us = int(now * 1e6)
+            out.append(SaveOrder(order=order.id, terminal=self.id, status=status, code=code, at_us=at_us, data=data))
+        return [self._entry(f"result:{result.status}", result.code, now, evidence, "")]
 
     def _acked(self, ack: Ack, now: float) -> list[Effect]:
         """The short way: nothing is stored but, now and then, how far it has come."""

@@ -24,7 +24,7 @@ _FACTS: Final = (
 _UPGRADE: Final = (
     "UPDATE upgrades SET state=?, state_since_us=?, due_us=?, attempt=?, code=?, have_bytes=?, snapshot=? WHERE id=?"
 )
-_ORDER: Final = "UPDATE orders SET status=?, code=?, updated_us=?, data=? WHERE id=?"
+_ORDER: Final = "UPDATE orders SET status=?, code=?, updated_us=?, data=? WHERE id=? AND terminal=?"
 _APPEND: Final = (
     "INSERT INTO ledger (at_us, terminal, campaign, upgrade, actor, what, from_state, to_state, code, evidence) "
     "VALUES (?,?,?,?,?,?,?,?,?,?)"
@@ -57,7 +57,9 @@ def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
                 if save.facts is not None:
                     facts.append(_facts(save.terminal, save))
             case SaveOrder():
-                orders.append((str(save.status), str(save.code), save.at_us, jsontext.dump_evidence(save.data), save.order))
+                orders.append(
+                    (str(save.status), str(save.code), save.at_us, jsontext.dump_evidence(save.data), save.order, save.terminal)
+                )
             case _:
                 assert_never(save)
 

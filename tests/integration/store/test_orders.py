@@ -48,7 +48,10 @@ async def test_open_orders_are_those_not_answered(db: Database) -> None:
     for number in range(6):
         await orders.add(db, order(f"o{number}", f"T00{number % 2}", created_us=AT_US - number))
     moves = {"o1": "sent", "o2": "done", "o3": "refused", "o4": "expired"}
-    saves = [SaveOrder(order=name, terminal="", status=status, code="ok", at_us=1) for name, status in moves.items()]
+    saves = [
+        SaveOrder(order=name, terminal=f"T00{int(name[1]) % 2}", status=status, code="ok", at_us=1)
+        for name, status in moves.items()
+    ]
     await db.transact(lambda driver: batch.apply(driver, saves))
 
     assert [row.id for row in await orders.load_open(db, ["T000", "T001", "T002"])] == ["o0", "o5", "o1"]

@@ -229,6 +229,30 @@ def test_an_order_ends_with_its_result_and_a_repeated_result_is_receipted_again(
     assert not found.out.orders
 
 
+def test_results_of_orders_unknown_here_are_kept_up_to_a_limit() -> None:
+    """And without a receipt beyond it: what is not stored is not acknowledged."""
+    found = terminal()
+    found.handle(hello(), NOW)
+    kept = receipts = 0
+    for number in range(STRAY_REPORTS_MAX + 50):
+        effects = found.handle(Heard(Result(order=f"x{number}", status=ResultStatus.DONE)), NOW)
+        kept += sum(isinstance(effect, Append) for effect in effects)
+        receipts += sum(isinstance(effect, SendReceipt) for effect in effects)
+
+    assert (kept, receipts) == (STRAY_REPORTS_MAX, STRAY_REPORTS_MAX)
+
+
+def test_a_second_refusal_for_another_reason_is_heard() -> None:
+    """First the clock was wrong, then the journal was gone."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    assert found.upgrade is not None
+    order = found.upgrade.order
+    for code in (Code.NOT_YET_VALID, Code.UPGRADE_UNKNOWN):
+        found.handle(Heard(Result(order=order, status=ResultStatus.REFUSED, code=code)), NOW + 1)
+
+    assert found.upgrade.state is UpgradeState.SCHEDULED
+
+
 def test_an_order_without_a_result_expires() -> None:
     """It says so in its row."""
     found = terminal()
