@@ -7,7 +7,7 @@ per terminal, so whoever holds another one has lost it (``is_current``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from gateway.core.attendance import Terms
@@ -61,7 +61,8 @@ class Sessions:
 
     async def load(self, names: Iterable[str]) -> set[str]:
         """Bring these terminals into memory; returns those that are not registered. ``StoreError`` when nothing can be read."""
-        missing = [name for name in dict.fromkeys(names) if name not in self._held]
+        wanted = dict.fromkeys(names)
+        missing = [name for name in wanted if name not in self._held]
         if not missing:
             return set()
 
@@ -70,6 +71,8 @@ class Sessions:
         open_upgrades = await upgrades.load_open(self._db, known)
         open_orders = await orders.load_open(self._db, known)
         for name, row in rows.items():
+            under_way = [found for found in open_upgrades.get(name, ()) if found.state is not UpgradeState.SCHEDULED]
+            upgrade = await self._upgrade(under_way[0]) if under_way else None
             if name in self._held:  # another task was quicker while we waited
                 continue
             session = Terminal(
@@ -77,16 +80,14 @@ class Sessions:
                 self._terms,
                 seen=row.seen_us / 1e6,
                 facts=row.facts,
+                upgrade=upgrade,
             )
             session.presence.epoch, session.presence.online = row.epoch, row.online
             session.out.counter = row.counter
-            under_way = [found for found in open_upgrades.get(name, ()) if found.state is not UpgradeState.SCHEDULED]
-            if under_way:
-                session.upgrade = await self._upgrade(under_way[0])
             self._held[name] = session
         for order in open_orders:
             self.add_order(order)
-        self._evict()
+        self._evict(spare=wanted)
         return set(missing) - set(known)
 
     async def load_named(self, terminal: str, message: Message) -> None:
@@ -144,10 +145,10 @@ class Sessions:
             snapshot=row.snapshot,
         )
 
-    def _evict(self) -> None:
+    def _evict(self, *, spare: Container[str]) -> None:
         if len(self._held) <= SESSIONS_MAX:
             return
-        idle = [session for session in self._held.values() if session.idle]
+        idle = [session for session in self._held.values() if session.idle and session.id not in spare]
         idle.sort(key=lambda session: session.seen)
         for session in idle[: len(self._held) - SESSIONS_MAX + SESSIONS_MAX // 10]:
             del self._held[session.id]

@@ -33,7 +33,9 @@ async def test_a_campaign_that_is_gone_is_an_error(tmp_path: Path) -> None:
             await rig.plans.of("c9")
 
 
-async def test_a_publisher_that_is_believed_no_more_starts_nothing_but_leaves_the_plan_of_what_is_under_way(tmp_path: Path) -> None:
+async def test_a_publisher_that_is_believed_no_more_starts_nothing_but_leaves_the_plan_of_what_is_under_way(
+    tmp_path: Path,
+) -> None:
     async with rigged(tmp_path) as rig:
         await rig.register("T1")
         await rig.campaign("T1")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
 
+from gateway.core.terminal import Terminal
 from gateway.engine import sessions as module
 from gateway.store import upgrades
 from gateway.wire.codes import What
@@ -73,7 +75,45 @@ async def test_idle_sessions_go_first(tmp_path: Path, monkeypatch: pytest.Monkey
     names = [f"T{number:02}" for number in range(12)]
     async with rigged(tmp_path) as rig:
         await rig.register(*names)
-        await rig.sessions.load(names)
+        for name in names:
+            await rig.sessions.load([name])
 
         assert len(rig.sessions) <= 10
         assert rig.counters["sessions_evicted"] == 12 - len(rig.sessions)
+
+
+async def test_of_two_that_load_a_terminal_at_once_both_get_the_same_session(tmp_path: Path) -> None:
+    """As after a start, when the plan of its campaign is read first: a second object would undo what the first took in."""
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1")
+        await rig.campaign("T1")
+        rig.air.appear("T1")
+        await rig.until(lambda: rig.air.told("T1"))
+        await rig.look()
+    async with rigged(tmp_path) as rig:
+        found: list[Terminal | None] = []
+
+        async def load() -> None:
+            await rig.sessions.load(["T1"])
+            found.append(rig.sessions.get("T1"))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(load)
+            tasks.start_soon(load)
+        assert found[0] is not None
+        assert found[0] is found[1]
+
+
+async def test_who_is_asked_for_stays_even_when_nobody_was_untouched_for_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SESSIONS_MAX", 2)
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1", "T2", "T3")
+        rig.air.appear("T1")
+        rig.air.appear("T2")
+        await rig.until(lambda: rig.air.told("T1") and rig.air.told("T2"))
+        await rig.sessions.load(["T3"])
+
+        assert rig.sessions.get("T3") is not None
+        assert len(rig.sessions) == 2
