@@ -98,6 +98,8 @@ class Firmware:
             case Welcome():
                 if self.session.on_welcome(message, now):
                     self.transfer.policy = message
+                    if message.hello:  # the gateway has begun anew: what went to the old one may never have been stored
+                        self.outbox.on_up(now)
                 elif self.session.link == "down":
                     self.outbox.on_down()
             case _:
