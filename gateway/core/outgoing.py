@@ -7,6 +7,7 @@ terminal executes an id once and never accepts a counter twice.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,6 +24,8 @@ OFFER_RESEND_MAX_S: Final = 3600.0
 #: Validity of one sending of an order, either side of now (milliseconds).
 ORDER_EARLY_MS: Final = 300_000
 ORDER_LATE_MS: Final = 3_600_000
+#: Ended orders remembered until their rows have been written; a terminal has few at a time.
+CLOSED_KEPT: Final = 64
 _NEVER: Final = float("inf")
 
 
@@ -48,6 +51,8 @@ class Outgoing:
     counter: int = 0
     """Highest order counter ever issued or seen."""
     orders: dict[str, OpenOrder] = field(default_factory=dict)
+
+    _closed: deque[str] = field(default_factory=lambda: deque(maxlen=CLOSED_KEPT))
 
     # The order of the present upgrade.
     _step: str = ""
@@ -101,11 +106,23 @@ class Outgoing:
             out.append(self._order(order.id, order.kind, order.args, now, order.expires_at))
         return out
 
+    def take(self, order: OpenOrder) -> None:
+        """Begin with a stored order, unless it is known or has just ended: then its row was read before its end was kept."""
+        if order.id not in self._closed:
+            self.orders.setdefault(order.id, order)
+
+    def close(self, order: str) -> OpenOrder | None:
+        """An order has ended; returns it if it was open here."""
+        found = self.orders.pop(order, None)
+        if found is not None:
+            self._closed.append(order)
+        return found
+
     def expired(self, now: float) -> list[Effect]:
         """Give up the orders whose time is over."""
         over = [order for order in self.orders.values() if now >= order.expires_at]
         for order in over:
-            del self.orders[order.id]
+            self.close(order.id)
         return [self._moved(order, "expired", Code.ORDER_EXPIRED, now) for order in over]
 
     def deadline(self, upgrade: Upgrade | None, *, online: bool, undisturbed: bool) -> float:

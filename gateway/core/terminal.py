@@ -88,7 +88,7 @@ class Terminal:
         out: list[Effect] = []
         facts, before = self.facts, (self.presence.epoch, self.online, self.out.counter)
         entries = self._dispatch(event, now, jitter, out)
-        if not isinstance(event, Tick):
+        if isinstance(event, Heard):
             self.seen = max(self.seen, now)
         sends = self._due(now)
 
@@ -162,8 +162,8 @@ class Terminal:
             case End(code, actor):
                 return upgrade.end(code, actor, now) if upgrade is not None else []
             case Ordered():
-                order = OpenOrder(event.order, event.kind, event.args, event.expires_at)
-                self.out.orders.setdefault(order.id, order)
+                self.out.take(OpenOrder(event.order, event.kind, event.args, event.expires_at))
+                out += self.out.expired(now)
                 return []
             case _:
                 raise AssertionError(event)  # acks take the short way
@@ -229,8 +229,8 @@ class Terminal:
         if self.presence.should_ask(now):
             out.append(self._welcome(now, hello=True))
         answer = f"{result.order}/{result.code}"
-        is_repeat = answer in self._answered
-        upgrade, order = self.upgrade, self.out.orders.pop(result.order, None)
+        upgrade, order = self.upgrade, self.out.close(result.order)
+        is_repeat = answer in self._answered and order is None
         is_present = upgrade is not None and result.order == upgrade.order
         self._stray += not (is_repeat or is_present or order)
         if self._stray > STRAY_REPORTS_MAX and not (is_repeat or is_present or order):

@@ -129,8 +129,7 @@ class Sessions:
         session = self._held.get(row.terminal)
         if session is None:
             return False
-        if row.id not in session.out.orders:
-            session.out.orders[row.id] = OpenOrder(row.id, OrderKind(row.kind), row.args, row.expires_us / 1e6)
+        session.out.take(OpenOrder(row.id, OrderKind(row.kind), row.args, row.expires_us / 1e6))
         return True
 
     async def _upgrade(self, row: UpgradeRow) -> Upgrade:

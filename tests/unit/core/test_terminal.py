@@ -294,3 +294,13 @@ def test_fresh_facts_keep_a_terminal_that_is_not_ready_from_being_bothered() -> 
     assert found.upgrade is not None
     assert UpgradeState.SCHEDULED is found.upgrade.state
     assert NOW + 1 + PLAN.recheck_s == found.upgrade.not_before
+
+
+def test_only_what_the_terminal_says_shows_that_it_was_seen() -> None:
+    """A question after an outage, an order or a start says nothing of a terminal that has been away for days."""
+    found = terminal()
+    found.handle(hello(), NOW)
+    for event in (Unsure(), Start(), Ordered("o1", OrderKind.REBOOT, NOW + 9_000), End(Code.CAMPAIGN_ENDED, "test"), Tick()):
+        found.handle(event, NOW + 100)
+
+    assert found.seen == NOW
