@@ -112,11 +112,6 @@ class Terminal:
         return self.presence.online
 
     @property
-    def holds_place(self) -> bool:
-        """Whether it counts against its campaign's concurrency cap: an offline terminal does not."""
-        return self.online and self.upgrade is not None and self.upgrade.active
-
-    @property
     def idle(self) -> bool:
         """Whether nothing is under way, so that the engine may forget it."""
         ended = self.upgrade is None or (self.upgrade.final and not self.upgrade.withdrawn)

@@ -16,7 +16,7 @@ from gateway.core.plan import Plan
 from gateway.core.readiness import unready
 from gateway.core.retry import rule_for
 from gateway.core.schedule import is_open, next_opening
-from gateway.core.states import ACTIVE, FINAL, HOLDS_PACKAGE, REVOCABLE, Trigger, UpgradeState, advance, allowed
+from gateway.core.states import FINAL, HOLDS_PACKAGE, REVOCABLE, Trigger, UpgradeState, advance, allowed
 from gateway.wire.codes import Code, OrderKind
 from gateway.wire.messages import SEGMENT_BYTES, Facts
 from gateway.wire.ranges import RangeSet
@@ -82,11 +82,6 @@ class Upgrade:
     def final(self) -> bool:
         """Whether it has ended (a terminal's later proof may still correct an assumed end)."""
         return self.state in FINAL
-
-    @property
-    def active(self) -> bool:
-        """Whether it occupies a place while its terminal is online."""
-        return self.state in ACTIVE
 
     @property
     def verified_bytes(self) -> int:

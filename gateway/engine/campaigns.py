@@ -105,12 +105,8 @@ class Campaigns:
             await campaigns.set_state(self._db, row.id, row.state, expected=(row.state,), at_us=at_us, reason=decision.reason)
 
     async def _counts(self, row: CampaignRow, now: float) -> list[WaveCounts]:
-        """How the waves stand: states from the store, places from the sessions, since only these know who is online."""
-        holding = sum(
-            1
-            for session in self._sessions
-            if session.holds_place and session.upgrade is not None and session.upgrade.plan.campaign == row.id
-        )
+        """How the waves stand, all of it from the store: just after a start, not every session is in memory yet."""
+        holding = await progress.occupied(self._db, row.id)
         by_wave: dict[int, dict[UpgradeState, int]] = {}
         for (wave, state), count in (await progress.counts(self._db, row.id)).items():
             by_wave.setdefault(wave, {})[state] = count
@@ -170,7 +166,8 @@ class Campaigns:
                 else:
                     await self._end_aside(upgrade, code, actor)
             await self._executor.flush()
-        if row.state == "aborted" and not after:
+        # What installs may fail and wait for its next try: looked at until nothing is open any more.
+        if row.state == "aborted" and not await upgrades.page_open(self._db, campaign=row.id, limit=1):
             self._ended.add(row.id)
 
     async def _end_aside(self, row: UpgradeRow, code: Code, actor: str) -> None:

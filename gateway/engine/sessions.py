@@ -7,7 +7,7 @@ per terminal, so whoever holds another one has lost it (``is_current``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 from typing import Final
 
 from gateway.core.attendance import Terms
@@ -43,9 +43,6 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._held)
-
-    def __iter__(self) -> Iterator[Terminal]:
-        return iter(self._held.values())
 
     def get(self, terminal: str) -> Terminal | None:
         """The session, if it is in memory."""

@@ -92,7 +92,6 @@ def test_nothing_is_sent_to_an_offline_terminal() -> None:
     found.handle(Tick(), NOW + 20)
 
     assert orders(found.handle(Tick(), NOW + 3600)) == []
-    assert not found.holds_place
 
 
 def test_the_counter_follows_the_terminal_when_it_is_ahead() -> None:
@@ -271,16 +270,6 @@ def test_a_terminal_that_does_not_know_the_upgrade_begins_again() -> None:
 
     assert (found.upgrade.state, found.upgrade.attempt) == (UpgradeState.SCHEDULED, 1)
     assert found.transfer is None
-
-
-def test_offline_terminals_hold_no_place() -> None:
-    """The cap is for those that are being worked on."""
-    found, _ = brought_to(UpgradeState.TRANSFERRING)
-    assert found.holds_place
-
-    found.handle(Heard(Presence(epoch=1, online=False)), NOW)
-    found.handle(Tick(), NOW + 60)
-    assert not found.holds_place
 
 
 def test_fresh_facts_keep_a_terminal_that_is_not_ready_from_being_bothered() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gateway.store import campaigns, ledger
 from gateway.trust.keys import KeyRing
-from gateway.wire.codes import OrderKind
+from gateway.wire.codes import Code, OrderKind, What
+from gateway.wire.messages import Report
 from tests.unit.engine.rig import NOW, Rig, rigged
 
 
@@ -90,3 +91,34 @@ async def test_a_campaign_whose_publisher_is_believed_no_more_pauses_and_what_is
         assert (row.state, "not believed" in row.reason) == ("paused", True)
         paused = [entry for entry in await ledger.tail(rig.db, after_seq=0) if entry.what == "campaign_paused"]
         assert len(paused) == 1
+
+
+async def test_places_that_were_taken_before_a_restart_are_taken_after_it(tmp_path: Path) -> None:
+    """Before recovery has brought their sessions back into memory too."""
+    async with rigged(tmp_path) as rig:
+        await here(rig, "T1", "T2")
+        await rig.campaign("T1", "T2", max_active=1)
+        await rig.look()
+    async with rigged(tmp_path) as rig:
+        await rig.look()
+
+        assert sorted((await rig.states("T1", "T2")).values()) == ["offered", "scheduled"]
+
+
+async def test_what_installed_while_its_campaign_was_aborted_is_not_begun_again(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await here(rig, "T1")
+        await rig.campaign("T1")
+        await rig.look()
+        rig.air.say("T1", Report(upgrade="c1-1", seq=1, what=What.INSTALLING))
+        await rig.until(lambda: rig.counters["in:report"] == 1)
+        await campaigns.set_state(rig.db, "c1", "aborted", expected=("running",), at_us=int(NOW * 1e6), reason="operator:li")
+        await rig.executor.flush()
+        await rig.look()
+        assert await rig.states("T1") == {"T1": "installing"}
+
+        rig.air.say("T1", Report(upgrade="c1-1", seq=2, what=What.FAILED, code=Code.INSTALL_FAILED))
+        await rig.until(lambda: rig.counters["in:report"] == 2)
+        await rig.executor.flush()
+        await rig.look()
+        assert await rig.states("T1") == {"T1": "cancelled"}
