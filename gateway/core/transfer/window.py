@@ -29,6 +29,8 @@ PROBE_MAX_S: Final = 60.0
 SMOOTHING: Final = 0.125
 #: Goodput is sampled over at least this long, so that a burst out of one queue is not taken for the rate of the link.
 SAMPLE_S: Final = 0.25
+#: No chunk has a higher number; far above every clock, and far below what a message can carry.
+NUMBER_MAX: Final = 2**52
 
 
 class Piece(NamedTuple):
@@ -182,11 +184,13 @@ class Transfer:
         """Take in an ack of this transfer; returns how many bytes it newly holds.
 
         Raises:
-            WireError: ``ack_invalid`` when it claims blocks beyond the package; nothing has changed then.
+            WireError: ``ack_invalid`` when it claims blocks or chunks that cannot be; nothing has changed then.
         """
         top = ack.ranges[-1][1] if ack.ranges else ack.cum
         if ack.cum > self.blocks or top > self.blocks or (ack.ranges and ack.ranges[0][0] <= ack.cum):
             raise WireError(f"ack claims blocks up to {max(top, ack.cum)} of {self.blocks}", code="ack_invalid")
+        if ack.number > NUMBER_MAX:
+            raise WireError(f"ack of chunk number {ack.number}, which leaves no room for more", code="ack_invalid")
         if ack.epoch < self._epoch or (ack.epoch == self._epoch and ack.seq <= self._seq):
             self.tally.stale_acks += 1
             return 0
@@ -200,6 +204,8 @@ class Transfer:
             self.tally.pauses += 1
         self._seq = ack.seq
         self._credit_bytes = ack.credit_bytes
+        # A clock that was set back while the gateway was away must not leave us below what the terminal has received.
+        self._number = max(self._number, ack.number)
 
         if not self._advance(ack):
             self._reconcile(ack)

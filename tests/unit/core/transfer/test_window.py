@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from gateway.core.transfer.pacing import FixedWindow
 from gateway.core.transfer.plan import next_chunk_blocks
 from gateway.core.transfer.window import PROBE_MAX_S, Piece, Transfer
 from gateway.errors import WireError
+from gateway.wire.fields import MAX_INTEGER
 from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT, SEGMENT_BYTES, Ack
 from gateway.wire.ranges import RangeSet
 
@@ -256,3 +258,28 @@ def test_a_wait_for_our_own_turn_is_no_slow_link() -> None:
         transfer.acked(receiver.ack(), now)
     assert lengths == {16 * KIB}
     assert transfer.goodput_bps == pytest.approx(64 * KIB / 0.1)
+
+
+def test_numbers_that_fell_with_the_clock_cost_one_window_and_no_more() -> None:
+    """A gateway that starts again with its clock set back counts from below what the terminal has received."""
+    transfer = _transfer(2 * SEGMENT_BYTES)
+    receiver = Receiver(transfer.blocks)
+    receiver.number = 5_000_000
+    transfer.acked(receiver.ack(), 0.0)
+    on_the_way: list[Piece] = []
+    now = 0.0
+    while not receiver.complete:
+        now += 0.1
+        on_the_way += _drain(transfer, now)
+        newest = receiver.number
+        receiver.take(on_the_way.pop(0), now)
+        receiver.number = max(newest, receiver.number)
+        transfer.acked(receiver.ack(), now)
+
+    assert transfer.tally.sent_bytes <= transfer.size_bytes + 64 * KIB
+
+
+def test_a_number_that_leaves_no_room_for_more_is_refused() -> None:
+    transfer = _transfer(40 * KIB)
+    with pytest.raises(WireError, match="number"):
+        transfer.acked(replace(Receiver(transfer.blocks).ack(), number=MAX_INTEGER), 0.0)
