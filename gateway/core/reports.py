@@ -96,7 +96,7 @@ class _Intake:
     def _go_on(self) -> list[Append]:
         """What the gateway does at once after the terminal's step."""
         upgrade, now = self.upgrade, self.now
-        upgrade.consented |= self.report.what is What.ACCEPTED
+        upgrade.consented = True  # who has gone further had accepted, whether or not that report came through
         if upgrade.state is UpgradeState.READY:
             return upgrade.move(Trigger.TRANSFER, "gateway", "transfer", now)
         if upgrade.state is UpgradeState.STAGED and self.report.what is What.STAGED:

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core import reports
+from gateway.core.order_args import order_args
 from gateway.core.states import UpgradeState
 from gateway.core.upgrade import Upgrade
-from gateway.wire.codes import Code, What
+from gateway.wire.codes import Code, OrderKind, What
 from gateway.wire.messages import Report
 from tests.unit.core.build import NOW, PLAN
 
@@ -65,3 +66,15 @@ def test_a_terminal_cannot_make_the_gateway_remember_gaps_without_end() -> None:
         reports.take(upgrade, _report(seq, What.SELFTEST), NOW, jitter=0.5)
 
     assert len(upgrade.seqs) <= reports.SEQ_GAPS_MAX
+
+
+def test_a_merchant_whose_terminal_went_on_is_not_asked_again() -> None:
+    """``accepted`` may come after what followed it, when the attempt is over and it moves nothing any more."""
+    upgrade = Upgrade("u", "T1", PLAN, state=UpgradeState.OFFERED)
+    reports.take(upgrade, _report(2, What.READY), NOW, jitter=0.5)
+    reports.take(upgrade, _report(3, What.FAILED, Code.CHECKSUM_MISMATCH), NOW, jitter=0.5)
+    reports.take(upgrade, _report(1, What.ACCEPTED), NOW, jitter=0.5)
+    upgrade.start(None, NOW + 9_000)
+
+    assert upgrade.state is UpgradeState.OFFERED
+    assert order_args(upgrade, OrderKind.UPGRADE_OFFER, None)["ask"] is False
