@@ -55,7 +55,7 @@ class Outgoing:
     _closed: deque[str] = field(default_factory=lambda: deque(maxlen=CLOSED_KEPT))
 
     # The order of the present upgrade.
-    _step: str = ""
+    _step: tuple[str, OrderKind | None] = ("", None)
     _tries: int = 0
     _due_at: float = _NEVER
 
@@ -75,10 +75,10 @@ class Outgoing:
         """What the present upgrade calls for now: its order, or a hello that must prove it."""
         kind = upgrade.due_order(now) if upgrade is not None else None
         if upgrade is None or (kind is None and not upgrade.wants_proof):
-            self._step, self._tries, self._due_at = "", 0, _NEVER
+            self._step, self._tries, self._due_at = ("", None), 0, _NEVER
             return []
-        if self._step != upgrade.order:
-            self._step, self._tries, self._due_at = upgrade.order, 0, now
+        if self._step != (upgrade.order, kind):
+            self._step, self._tries, self._due_at = (upgrade.order, kind), 0, now
         if now < self._due_at:
             return []
 
@@ -131,7 +131,7 @@ class Outgoing:
         if not online:
             return at
         if upgrade is not None:
-            at = min(at, self._due_at, max(upgrade.order_due_at(), self._due_at if self._step == upgrade.order else 0.0))
+            at = min(at, self._due_at, max(upgrade.order_due_at(), self._due_at if self._step[0] == upgrade.order else 0.0))
         if not undisturbed:
             at = min(at, min((order.due_at for order in self.orders.values()), default=_NEVER))
         return at

@@ -97,6 +97,7 @@ class _Intake:
         """What the gateway does at once after the terminal's step."""
         upgrade, now = self.upgrade, self.now
         upgrade.consented = True  # who has gone further had accepted, whether or not that report came through
+        upgrade.begun |= self.report.what is What.INSTALLING and upgrade.state is UpgradeState.INSTALLING
         if upgrade.state is UpgradeState.READY:
             return upgrade.move(Trigger.TRANSFER, "gateway", "transfer", now)
         if upgrade.state is UpgradeState.STAGED and self.report.what is What.STAGED:

@@ -19,6 +19,7 @@ _PLAIN = {
     "nb": "not_before",
     "pa": "progress_at",
     "soak": "soak_until",
+    "begun": "begun",
     "ok": "healthy",
     "proven": "proven",
     "yes": "consented",

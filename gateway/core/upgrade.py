@@ -61,6 +61,8 @@ class Upgrade:
     """Neither offered (scheduled), asked again (deferred, preparing) nor installed (staged) before this time."""
     progress_at: float = 0.0
     soak_until: float = 0.0
+    begun: bool = False
+    """The terminal has said that it installs: from then on its silence is a failure."""
     healthy: int = 0
     proven: bool = False
     """Since the boot of the new version, a hello has shown it too: a report alone may lie."""
@@ -244,8 +246,11 @@ class Upgrade:
         return [self.note(what, actor, now, code, evidence)]
 
     def _silent_install(self, code: Code) -> bool:
-        """A terminal that fell silent while it installed may run anything: that is a failure, not a reason to begin again."""
-        return self.state is _S.INSTALLING and code in {Code.LINK_LOST, Code.DEADLINE_PASSED}
+        """A terminal that fell silent while it installed may run anything: that is a failure, not a reason to begin again.
+
+        One that was away before it said so may never have heard of it, and runs its old version.
+        """
+        return self.state is _S.INSTALLING and self.begun and code in {Code.LINK_LOST, Code.DEADLINE_PASSED}
 
     def _state_deadline(self) -> float:
         since = max(self.since, self.progress_at) if self.state is _S.TRANSFERRING else self.since
@@ -268,7 +273,7 @@ class Upgrade:
         self.since = now
         self.code = code
         self.not_before = 0.0
-        self.withdrawn = False
+        self.withdrawn = self.begun = False
         if self.state in _STEPS:
             self.step += 1
         if self.state is _S.TRANSFERRING:

@@ -83,7 +83,7 @@ def test_a_terminal_that_reports_success_is_asked_to_show_it_and_not_committed_b
     assert kinds(effects) == []
     assert [effect.welcome.hello for effect in effects if isinstance(effect, SendWelcome)] == [True]
 
-    assert kinds(found.handle(hello(2, version="2.0.0"), NOW + 701)) == [OrderKind.UPGRADE_COMMIT]
+    assert kinds(found.handle(hello(1, version="2.0.0"), NOW + 701)) == [OrderKind.UPGRADE_COMMIT]
 
 
 def test_regressed_health_rolls_back() -> None:
@@ -161,19 +161,23 @@ def test_a_package_that_does_not_fit_is_not_tried_again(code: Code) -> None:
     assert (UpgradeState.REJECTED, code) == (found.upgrade.state, found.upgrade.code)
 
 
-def test_silence_while_waiting_costs_no_attempt_and_silence_while_installing_is_a_failure() -> None:
-    """The first terminal is away; the second may run anything."""
-    for state, expected in (
-        (UpgradeState.TRANSFERRING, UpgradeState.SCHEDULED),
-        (UpgradeState.INSTALLING, UpgradeState.FAILED),
-    ):
-        found, _ = brought_to(state)
+def test_silence_costs_no_attempt_until_the_terminal_has_said_that_it_installs() -> None:
+    """Before, it is away and runs its old version; after, it may run anything."""
+    stories = (
+        (UpgradeState.TRANSFERRING, (), UpgradeState.SCHEDULED),
+        (UpgradeState.INSTALLING, (), UpgradeState.SCHEDULED),
+        (UpgradeState.INSTALLING, (What.INSTALLING,), UpgradeState.FAILED),
+    )
+    for state, said, expected in stories:
+        found, seq = brought_to(state)
+        for what in said:
+            found.handle(report(what, seq + 1), NOW)
         found.handle(Heard(Presence(epoch=1, online=False)), NOW)
         found.handle(Tick(), NOW + 11)
         assert found.upgrade is not None
         found.handle(Tick(), found.upgrade.deadline())
 
-        assert (expected, Code.LINK_LOST, 1) == (found.upgrade.state, found.upgrade.code, found.upgrade.attempt)
+        assert (found.upgrade.state, found.upgrade.code, found.upgrade.attempt) == (expected, Code.LINK_LOST, 1)
 
 
 @pytest.mark.parametrize(
@@ -190,10 +194,11 @@ def test_what_the_terminal_proves_beats_what_the_gateway_assumed(
     """A failure by silence is corrected by the terminal's own report."""
     found, seq = brought_to(UpgradeState.INSTALLING)
     assert found.upgrade is not None
+    found.handle(report(What.INSTALLING, seq + 1), NOW)
     found.handle(Tick(), found.upgrade.deadline())
     assert UpgradeState.FAILED is found.upgrade.state
 
-    found.handle(report(what, seq + 1, detail=detail), NOW + 99_999)
+    found.handle(report(what, seq + 2, detail=detail), NOW + 99_999)
     assert expected is found.upgrade.state
 
 
