@@ -66,12 +66,20 @@ class Campaigns:
         """Never returns."""
         while True:
             try:
-                for row in await campaigns.in_states(self._db, ("running", "paused", "aborted")):
-                    await self._look(row)
+                rows = await campaigns.in_states(self._db, ("running", "paused", "aborted"))
             except StoreError as exc:
-                self._counters["store_failed"] += 1
-                log.exception("campaigns_unreadable", reason=str(exc))
+                self._failed(exc)
+                rows = []
+            for row in rows:
+                try:
+                    await self._look(row)
+                except StoreError as exc:  # one damaged campaign must not hold up those behind it
+                    self._failed(exc)
             await self._doorbell.wait("campaigns", LOOK_EVERY_S)
+
+    def _failed(self, exc: StoreError) -> None:
+        self._counters["store_failed"] += 1
+        log.error("campaign_unreadable", reason=str(exc))
 
     async def _look(self, row: CampaignRow) -> None:
         if row.state == "aborted":

@@ -89,14 +89,11 @@ class Dispatcher:
             batch = await link.receive()
             await self._executor.room()
             found = [pair for pair in map(self._decode, batch) if pair is not None]
-            while found:
-                try:
-                    await self._take(found)
-                    break
-                except StoreError as exc:
-                    self._counters["store_failed"] += 1
-                    log.exception("load_failed", reason=str(exc))
-                    await anyio.sleep(STORE_RETRY_S)
+            if found and not await self._taken(found):
+                await anyio.sleep(STORE_RETRY_S)
+                # One by one, so that a damaged row stops its own terminal only; what is lost here is said again.
+                for pair in found:
+                    self._counters["unloadable"] += not await self._taken([pair])
 
     async def run_bulk(self, link: Link) -> None:
         """Never returns: acks. They touch nothing but the transfer in memory."""
@@ -148,6 +145,15 @@ class Dispatcher:
             self._counters["bad:wrong_connection"] += 1
             return None
         return address, message
+
+    async def _taken(self, found: list[tuple[Address, Message]]) -> bool:
+        try:
+            await self._take(found)
+        except StoreError as exc:
+            self._counters["store_failed"] += 1
+            log.exception("load_failed", reason=str(exc))
+            return False
+        return True
 
     async def _take(self, found: list[tuple[Address, Message]]) -> None:
         unknown = await self._sessions.load(address.terminal for address, _ in found)

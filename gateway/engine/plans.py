@@ -10,7 +10,7 @@ from gateway.core.plan import Plan, Target
 from gateway.core.readiness import Need
 from gateway.core.rollout import Rollout
 from gateway.core.states import UpgradeState
-from gateway.errors import StoreError, TrustError
+from gateway.errors import StoreError, TrustError, WireError
 from gateway.store import campaigns, packages
 from gateway.store.campaigns import CampaignRow
 from gateway.store.database import Database
@@ -61,8 +61,12 @@ class Plans:
             package = await packages.get(self._db, row.package) if row is not None else None
             if row is None or package is None:
                 raise StoreError(f"campaign {campaign} or its package is not in the store", campaign=campaign)
-            manifest, doubt = self._read(package.manifest)
-            found = self._kept[campaign] = _Terms(plan_of(row, package, manifest), manifest, doubt)
+            try:
+                manifest, doubt = self._read(package.manifest)
+                plan = plan_of(row, package, manifest)
+            except (KeyError, TypeError, ValueError, WireError, TrustError) as exc:
+                raise StoreError(f"campaign {campaign} or its package is damaged: {exc!r}", code="campaign_damaged") from exc
+            found = self._kept[campaign] = _Terms(plan, manifest, doubt)
             if len(self._kept) > PLANS_MAX:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(campaign)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from gateway.core.events import Tick
 from gateway.core.terminal import Terminal
-from gateway.store import terminals
+from gateway.engine import dispatcher
+from gateway.store import campaigns, schema, terminals
 from gateway.wire import topics
 from gateway.wire.codec import encode
 from gateway.wire.messages import Ack, Log, Welcome
@@ -79,6 +81,23 @@ async def test_a_bug_costs_one_session_and_no_more(tmp_path: Path, monkeypatch: 
         before = len(rig.air.told("T1"))
         rig.air.appear("T1")
         await rig.until(lambda: len(rig.air.told("T1")) > before)
+
+
+async def test_a_damaged_campaign_stops_its_own_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others of the same batch are heard, and the damaged one again when its row is mended."""
+    monkeypatch.setattr(dispatcher, "STORE_RETRY_S", 0.0)
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1", "T2")
+        await rig.campaign("T1")
+        async with rig.db.write() as tx:
+            await tx.execute(sa.update(schema.upgrades).values(state="offered"))
+        await campaigns.set_settings(rig.db, "c1", {})
+        rig.air.appear("T1")
+        rig.air.appear("T2")
+        await rig.until(lambda: rig.air.told("T2"))
+
+        assert rig.counters["unloadable"]
+        assert rig.sessions.get("T1") is None
 
 
 def _broken(*_: object) -> None:
