@@ -181,7 +181,9 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     )
     bulk = MqttLink(_link_settings(settings, f"{settings.broker_client_id}.b", ["tg1/up/+/+/ack"], 0))
     plans = Plans(db, ring)
-    sessions = Sessions(db, plans, Terms(shard_epoch=await _shard_epoch(db, clock.now())), counters)
+    # Terminals refuse an older life of this gateway; with the time in it, the epoch is ahead of any backup too.
+    epoch = await meta.raise_counter(db, "shard_epoch", least=int(clock.now()))
+    sessions = Sessions(db, plans, Terms(shard_epoch=epoch), counters)
     shelf = Shelf(settings.packages_path)
     stack.callback(shelf.close)
     pump = Pump(bulk, shelf, clock, rate_bps=settings.bulk_bytes_per_s, counters=counters)
@@ -238,14 +240,6 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     )
     http = HttpServer(app, app.state.streams, host=settings.http_host, port=settings.http_port)
     return gateway, http
-
-
-async def _shard_epoch(db: Database, now: float) -> int:
-    """Raised at every start, so that terminals refuse an older life of this gateway; time keeps it ahead of any backup."""
-    async with db.write() as tx:
-        epoch = max(int(await meta.get(tx, "shard_epoch") or 0) + 1, int(now))
-        await meta.put(tx, "shard_epoch", str(epoch))
-    return epoch
 
 
 def _link_settings(settings: Settings, client_id: str, filters: Sequence[str], qos: int) -> LinkSettings:

@@ -23,9 +23,9 @@ async def put(db: Source, key: str, value: str) -> None:
         await tx.execute(statement.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": value}))
 
 
-async def raise_counter(db: Source, key: str) -> int:
-    """Raise the number under ``key`` by one, from 0 when there is none, and return it."""
+async def raise_counter(db: Source, key: str, *, least: int = 0) -> int:
+    """Raise the number under ``key`` by one, from 0 when there is none, but to no less than ``least``; return it."""
     async with writing(db) as tx:
-        number = int(await get(tx, key) or "0") + 1
+        number = max(int(await get(tx, key) or "0") + 1, least)
         await put(tx, key, str(number))
     return number

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import ACTIVE, UpgradeState
 from gateway.store.database import Source, reading
-from gateway.store.schema import OPEN_STATES, campaigns, ledger, terminals, upgrades
+from gateway.store.schema import OPEN_STATES, ledger, terminals, upgrades
 from gateway.store.selection import chunks
 
 _ACTIVE: Final = tuple(sorted(state.value for state in ACTIVE))
@@ -35,16 +35,6 @@ class Candidate:
     upgrade: str
     terminal: str
     wave: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elsewhere:
-    """An open upgrade that a terminal has in another campaign."""
-
-    terminal: str
-    campaign: str
-    upgrade: str
-    state: UpgradeState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,29 +129,6 @@ async def startable(db: Source, campaign: str, due_before_us: int) -> dict[int, 
     )
     async with reading(db) as tx:
         return {row.wave: row.number for row in await tx.fetch(statement)}
-
-
-async def open_elsewhere(db: Source, campaign: str, terminal_ids: Sequence[str]) -> Sequence[Elsewhere]:
-    """What ``terminal_ids`` have open in other campaigns that run or are paused, scheduled upgrades included."""
-    found: list[Elsewhere] = []
-    async with reading(db) as tx:
-        for ids in chunks(terminal_ids):
-            rows = await tx.fetch(
-                sa.select(upgrades.c.terminal, upgrades.c.campaign, upgrades.c.id, upgrades.c.state)
-                .select_from(upgrades.join(campaigns, campaigns.c.id == upgrades.c.campaign))
-                .where(
-                    upgrades.c.terminal.in_(ids),
-                    upgrades.c.campaign != campaign,
-                    upgrades.c.state.in_(OPEN_STATES),
-                    campaigns.c.state.in_(("running", "paused")),
-                )
-                .order_by(upgrades.c.terminal, upgrades.c.id)
-            )
-            found += [
-                Elsewhere(terminal=row.terminal, campaign=row.campaign, upgrade=row.id, state=UpgradeState(row.state))
-                for row in rows
-            ]
-    return found
 
 
 async def timelines(db: Source, campaign: str, *, after: str = "", limit: int = 500) -> Sequence[Timeline]:

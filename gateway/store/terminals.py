@@ -89,12 +89,6 @@ async def register(db: Source, rows: Sequence[Registration], *, at_us: int) -> i
         return await _size(tx) - before
 
 
-async def set_labels(db: Source, terminal: str, labels: Mapping[str, str]) -> None:
-    """Replace all labels of a registered terminal."""
-    async with writing(db) as tx:
-        await _replace_labels(tx, {terminal: labels})
-
-
 async def load(db: Source, ids: Sequence[str]) -> dict[str, TerminalRow]:
     """The registered ones among ``ids``, by id."""
     found: dict[str, TerminalRow] = {}
@@ -119,12 +113,6 @@ async def count(db: Source, *, wanted: TerminalFilter | None = None) -> int:
     async with reading(db) as tx:
         rows = await tx.fetch(sa.select(sa.func.count()).where(*conditions(wanted or TerminalFilter())).select_from(terminals))
     return int(rows[0][0])
-
-
-async def set_all_offline(db: Source) -> int:
-    """At start nobody is known to be online; each terminal's presence or hello says so anew. How many were."""
-    async with writing(db) as tx:
-        return await tx.execute(sa.update(terminals).where(terminals.c.online == 1).values(online=0))
 
 
 async def note_unknown(db: Source, heard: Mapping[str, int], at_us: int) -> None:

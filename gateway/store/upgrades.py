@@ -134,13 +134,6 @@ async def of_terminal(db: Source, terminal: str, *, limit: int = 50) -> Sequence
     return await _rows(db, statement.order_by(upgrades.c.state_since_us.desc(), upgrades.c.id.desc()).limit(limit))
 
 
-async def set_due(db: Source, upgrade: str, due_us: int) -> bool:
-    """Let a scheduled upgrade not be started before ``due_us``; false when it does not exist or is no longer scheduled."""
-    statement = sa.update(upgrades).where(upgrades.c.id == upgrade, upgrades.c.state == UpgradeState.SCHEDULED.value)
-    async with writing(db) as tx:
-        return await tx.execute(statement.values(due_us=due_us)) == 1
-
-
 async def _create(tx: Transaction, campaign: str, meant: Sequence[sa.ColumnElement[bool]], at_us: int) -> int:
     """One INSERT … SELECT: a hundred thousand rows never pass through Python."""
     taken = (await tx.fetch(sa.select(sa.func.count()).where(upgrades.c.campaign == campaign)))[0][0]

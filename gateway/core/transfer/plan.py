@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT
+from gateway.wire.messages import BLOCK_BYTES
 
 #: Chunk sizes, in blocks. A window cannot go below one chunk, so the chunk is also the floor of the delay that it causes.
 LADDER_BLOCKS: Final = (1, 4, 16)
@@ -15,11 +15,6 @@ CHUNK_TIME_S: Final = 0.060
 def blocks_of(size_bytes: int) -> int:
     """How many 1 KiB blocks ``size_bytes`` need."""
     return -(-size_bytes // BLOCK_BYTES)
-
-
-def segments_of(size_bytes: int) -> int:
-    """How many 128 KiB segments ``size_bytes`` need."""
-    return -(-size_bytes // (BLOCK_BYTES * BLOCKS_PER_SEGMENT))
 
 
 def chunk_blocks(goodput_bps: float) -> int:

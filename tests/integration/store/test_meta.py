@@ -16,3 +16,4 @@ async def test_a_value_is_replaced(db: Database) -> None:
 
 async def test_a_counter_rises_from_nothing(db: Database) -> None:
     assert [await meta.raise_counter(db, "starts") for _ in range(3)] == [1, 2, 3]
+    assert [await meta.raise_counter(db, "starts", least=10) for _ in range(2)] == [10, 11]

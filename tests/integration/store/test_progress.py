@@ -6,9 +6,9 @@ import pytest
 
 from gateway.core.effects import Save
 from gateway.core.states import UpgradeState
-from gateway.store import batch, campaigns, progress, upgrades
+from gateway.store import batch, progress, upgrades
 from gateway.store.database import Database
-from gateway.store.progress import Elsewhere, Step
+from gateway.store.progress import Step
 from tests.integration.store.build import AT_US, campaign, entry, saved_terminal, saved_upgrade, upgraded
 
 
@@ -96,19 +96,6 @@ async def test_a_busy_terminal_does_not_keep_those_behind_it_waiting(
     rows = await progress.scheduled(db, "c1", 1, limit=2, due_before_us=AT_US)
     assert [row.terminal for row in rows] == found
     assert await progress.startable(db, "c1", AT_US) == {1: 2 if "T000" not in found else 3}
-
-
-async def test_who_is_busy_elsewhere_is_told_with_campaign_and_state(db: Database) -> None:
-    ids = await upgraded(db, 3)
-    for name, state in (("c2", "paused"), ("c3", "draft")):
-        await campaign(db, name, state=state)
-        await upgrades.create_campaign_upgrades(db, name, wanted=ids[:2], at_us=AT_US, actor="operator:li")
-    await save(db, saved_upgrade("c2-1", "T000", UpgradeState.STAGED), saved_upgrade("c2-2", "T001", UpgradeState.FAILED))
-
-    staged = Elsewhere(terminal="T000", campaign="c2", upgrade="c2-1", state=UpgradeState.STAGED)
-    assert await progress.open_elsewhere(db, "c1", ids) == [staged]
-    await campaigns.set_state(db, "c2", "aborted", expected=["paused"], at_us=1)
-    assert await progress.open_elsewhere(db, "c1", ids) == []
 
 
 async def test_timelines_follow_the_transitions_of_the_ledger(db: Database) -> None:

@@ -94,21 +94,6 @@ async def test_more_ids_than_one_statement_takes(db: Database) -> None:
     assert len(await terminals.load(db, ids)) == 12_000
 
 
-async def test_labels_are_replaced_as_a_whole(db: Database) -> None:
-    await register_three(db)
-    await terminals.set_labels(db, "A1", {"chain": "coffee"})
-
-    assert (await terminals.load(db, ["A1"]))["A1"].labels == {"chain": "coffee"}
-    assert await terminals.count(db, wanted=TerminalFilter(labels={"city": "Shanghai"})) == 1
-
-
-async def test_everyone_can_be_forgotten_to_be_online(db: Database) -> None:
-    await register_three(db)
-
-    assert await terminals.set_all_offline(db) == 1
-    assert await terminals.count(db, wanted=TerminalFilter(online=True)) == 0
-
-
 async def test_strangers_are_counted_and_listed_heard_last_first(db: Database) -> None:
     await terminals.note_unknown(db, {"X": 1}, 10)
     await terminals.note_unknown(db, {}, 15)

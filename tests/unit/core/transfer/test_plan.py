@@ -1,19 +1,18 @@
-"""Blocks, segments and the chunk ladder."""
+"""Blocks and the chunk ladder."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.transfer.plan import CHUNK_TIME_S, LADDER_BLOCKS, blocks_of, chunk_blocks, segments_of
-from gateway.wire.messages import BLOCK_BYTES, SEGMENT_BYTES
+from gateway.core.transfer.plan import CHUNK_TIME_S, LADDER_BLOCKS, blocks_of, chunk_blocks
+from gateway.wire.messages import BLOCK_BYTES
 
 
 @given(size=st.integers(1, 10**9))
-def test_blocks_and_segments_cover_the_package_and_no_more(size: int) -> None:
+def test_blocks_cover_the_package_and_no_more(size: int) -> None:
     """The last one may be short."""
     assert (blocks_of(size) - 1) * BLOCK_BYTES < size <= blocks_of(size) * BLOCK_BYTES
-    assert (segments_of(size) - 1) * SEGMENT_BYTES < size <= segments_of(size) * SEGMENT_BYTES
 
 
 @given(rate=st.floats(0, 1e9))
