@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.states import UpgradeState
+from gateway.core.transfer.account import Account
 from gateway.wire.messages import Facts, Order, Receipt, Welcome
 
 # -- to be stored
@@ -77,7 +78,22 @@ class SaveOrder:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-Save = SaveTerminal | SaveUpgrade | Append | SaveOrder
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveTransfer:
+    """What one transfer cost so far; saved with its progress, so a crash loses no more of it than of the progress."""
+
+    upgrade: str
+    terminal: str
+    campaign: str
+    transfer: int
+    started_us: int
+    at_us: int
+    ended: str
+    """The state that it left to; ``""`` while it is open."""
+    account: Account
+
+
+Save = SaveTerminal | SaveUpgrade | Append | SaveOrder | SaveTransfer
 
 # -- to be sent, after the commit
 

@@ -11,9 +11,11 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-from gateway.core.effects import Append, Save, SaveOrder, SaveTerminal, SaveUpgrade
+from gateway.core.effects import Append, Save, SaveOrder, SaveTerminal, SaveTransfer, SaveUpgrade
+from gateway.core.transfer.account import PauseCause, Quantiles
 from gateway.errors import StoreError
 from gateway.store import jsontext
+from gateway.store.schema import QUANTILE_PARTS, transfers
 
 _TERMINAL: Final = "UPDATE terminals SET epoch=?, online=?, seen_us=?, counter=? WHERE id=?"
 #: Apart from the above: these columns have indexes, and most saves of a terminal bring no facts.
@@ -30,6 +32,14 @@ _APPEND: Final = (
     "VALUES (?,?,?,?,?,?,?,?,?,?)"
 )
 
+_TRANSFER_COLUMNS: Final = tuple(column.name for column in transfers.columns)
+_TRANSFER: Final = (
+    f"INSERT INTO transfers ({', '.join(_TRANSFER_COLUMNS)}) "  # noqa: S608 - names of our own columns
+    f"VALUES ({', '.join('?' * len(_TRANSFER_COLUMNS))}) ON CONFLICT (upgrade, transfer) DO UPDATE SET "
+    + ", ".join(f"{name}=excluded.{name}" for name in _TRANSFER_COLUMNS if name not in {"upgrade", "transfer"})
+)
+_NOT_MEASURED: Final = (None,) * len(QUANTILE_PARTS)
+
 _Row = tuple[object, ...]
 
 
@@ -44,6 +54,7 @@ def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
     facts: list[_Row] = []
     upgrades: list[_Row] = []
     orders: list[_Row] = []
+    accounts: list[_Row] = []
     entries: list[_Row] = []
 
     for save in saves:
@@ -52,6 +63,8 @@ def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
                 entries.append(_entry(save))
             case SaveUpgrade():
                 upgrades.append(_upgrade(save))
+            case SaveTransfer():
+                accounts.append(_account(save))
             case SaveTerminal():
                 terminals.append((save.epoch, int(save.online), save.seen_us, save.counter, save.terminal))
                 if save.facts is not None:
@@ -68,11 +81,12 @@ def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
         ("terminals", _FACTS, facts),
         ("upgrades", _UPGRADE, upgrades),
         ("orders", _ORDER, orders),
+        ("transfers", _TRANSFER, accounts),
         ("ledger", _APPEND, entries),
     ):
         if rows and connection.executemany(statement, rows).rowcount != len(rows):
             raise StoreError(f"a row of {what} to be saved does not exist", code="store_row_missing", table=what)
-    return len(terminals) + len(upgrades) + len(orders) + len(entries)
+    return len(terminals) + len(upgrades) + len(orders) + len(accounts) + len(entries)
 
 
 def _entry(save: Append) -> _Row:
@@ -101,6 +115,36 @@ def _upgrade(save: SaveUpgrade) -> _Row:
         save.snapshot,
         save.upgrade,
     )
+
+
+def _account(save: SaveTransfer) -> _Row:
+    """In the order of the table's columns."""
+    one = save.account
+    pauses = [one.pauses.get(cause) for cause in PauseCause]
+    return (
+        save.upgrade,
+        save.transfer,
+        save.terminal,
+        save.campaign,
+        save.started_us,
+        save.at_us,
+        save.ended,
+        one.useful_bytes,
+        one.sent_bytes,
+        one.resent_bytes,
+        one.overhead_bytes,
+        one.chunks,
+        one.acks,
+        one.probes,
+        one.connections,
+        *(figure for pause in pauses for figure in ((pause.count, pause.seconds) if pause else (0, 0.0))),
+        *_quantiles(one.goodput_bps),
+        *_quantiles(one.delay_ms),
+    )
+
+
+def _quantiles(found: Quantiles | None) -> _Row:
+    return (found.p10, found.p50, found.p90, found.p95, found.p99, found.count) if found else _NOT_MEASURED
 
 
 def _facts(terminal: str, save: SaveTerminal) -> _Row:

@@ -13,6 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from gateway.core.states import FINAL, UpgradeState
+from gateway.core.transfer.account import PauseCause
 
 #: Final states of an upgrade as stored; everything else is open.
 FINAL_STATES: Final = tuple(sorted(state.value for state in FINAL))
@@ -155,6 +156,36 @@ upgrades = sa.Table(
     # No CHECK on the state: SQLite would build the list of words anew for each row written, at 15 microseconds a row.
     sa.Index("upgrades_by_state", "campaign", "state", "wave", "terminal"),
     sa.Index("upgrades_by_terminal", "terminal"),
+)
+
+#: Columns of ``transfers`` that stand for one figure of ``core.transfer.account.Quantiles`` each, in the order of its fields.
+QUANTILE_PARTS: Final = ("p10", "p50", "p90", "p95", "p99", "count")
+
+#: What each transfer cost. Plain columns, so that a campaign's totals are one statement; quantiles are NULL when not measured.
+transfers = sa.Table(
+    "transfers",
+    metadata,
+    sa.Column("upgrade", sa.Text, primary_key=True),
+    sa.Column("transfer", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("terminal", sa.Text, nullable=False),
+    sa.Column("campaign", sa.Text, nullable=False),
+    _number("started_us"),
+    _number("at_us"),
+    _text("ended"),
+    *(_number(f"{what}_bytes") for what in ("useful", "sent", "resent", "overhead")),
+    *(_number(what) for what in ("chunks", "acks", "probes", "connections")),
+    *(
+        column
+        for cause in PauseCause
+        for column in (
+            _number(f"{cause.value}_count"),
+            sa.Column(f"{cause.value}_s", sa.Double, nullable=False, server_default="0"),
+        )
+    ),
+    *(sa.Column(f"goodput_{part}", sa.BigInteger if part == "count" else sa.Double) for part in QUANTILE_PARTS),
+    *(sa.Column(f"delay_{part}", sa.BigInteger if part == "count" else sa.Double) for part in QUANTILE_PARTS),
+    sa.Index("transfers_by_terminal", "terminal", "at_us"),
+    sa.Index("transfers_by_campaign", "campaign", "at_us"),
 )
 
 #: Orders that are not part of an upgrade.

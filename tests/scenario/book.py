@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.core.effects import Append, Effect, SaveOrder, SaveTerminal, SaveUpgrade
+from gateway.core.effects import Append, Effect, SaveOrder, SaveTerminal, SaveTransfer, SaveUpgrade
 
 
 @dataclass(slots=True)
@@ -13,6 +13,7 @@ class Book:
 
     upgrades: dict[str, SaveUpgrade] = field(default_factory=dict)
     terminals: dict[str, SaveTerminal] = field(default_factory=dict)
+    transfers: dict[tuple[str, int], SaveTransfer] = field(default_factory=dict)
     ledger: list[Append] = field(default_factory=list)
     story: list[str] = field(default_factory=list)
 
@@ -29,6 +30,8 @@ class Book:
                     self.ledger.append(effect)
                     move = f"{effect.from_state}>{effect.to_state}"
                     self.story.append(f"{now:.3f} {effect.terminal} {effect.what} {move} {effect.code}")
+                case SaveTransfer():
+                    self.transfers[effect.upgrade, effect.transfer] = effect
                 case SaveOrder():
                     pass
                 case _:

@@ -161,6 +161,39 @@ def upgrade() -> None:
     )
     op.create_index("upgrades_by_state", "upgrades", ["campaign", "state", "wave", "terminal"], unique=False)
     op.create_index("upgrades_by_terminal", "upgrades", ["terminal"], unique=False)
+    op.create_table(
+        "transfers",
+        sa.Column("upgrade", sa.Text(), nullable=False),
+        sa.Column("transfer", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("terminal", sa.Text(), nullable=False),
+        sa.Column("campaign", sa.Text(), nullable=False),
+        sa.Column("started_us", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("at_us", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("ended", sa.Text(), server_default="", nullable=False),
+        *(
+            sa.Column(name, sa.BigInteger(), server_default="0", nullable=False)
+            for name in (
+                *("useful_bytes", "sent_bytes", "resent_bytes", "overhead_bytes"),
+                *("chunks", "acks", "probes", "connections"),
+            )
+        ),
+        *(
+            column
+            for cause in ("payment", "budget", "credit", "silence")
+            for column in (
+                sa.Column(f"{cause}_count", sa.BigInteger(), server_default="0", nullable=False),
+                sa.Column(f"{cause}_s", sa.Double(), server_default="0", nullable=False),
+            )
+        ),
+        *(
+            sa.Column(f"{what}_{part}", sa.BigInteger() if part == "count" else sa.Double(), nullable=True)
+            for what in ("goodput", "delay")
+            for part in ("p10", "p50", "p90", "p95", "p99", "count")
+        ),
+        sa.PrimaryKeyConstraint("upgrade", "transfer"),
+    )
+    op.create_index("transfers_by_campaign", "transfers", ["campaign", "at_us"], unique=False)
+    op.create_index("transfers_by_terminal", "transfers", ["terminal", "at_us"], unique=False)
     for verb in ("update", "delete"):
         op.execute(
             f"CREATE TRIGGER ledger_refuses_{verb} BEFORE {verb.upper()} ON ledger "
