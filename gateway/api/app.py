@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from gateway.api import campaigns, events, health, orders, packages, problems, terminals, upgrades
+from gateway.api import campaigns, events, health, orders, packages, problems, terminals, transfers, upgrades
 from gateway.api.guard import BODY_IDLE_S, Guard
 from gateway.api.health import NotReady, Stats
 from gateway.api.streams import EventStreams
@@ -70,6 +70,7 @@ def create_app(
         packages.router,
         campaigns.router,
         upgrades.router,
+        transfers.router,
         orders.router,
         events.router,
         health.router,

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from gateway.api.shapes import Answer, Ask, Id, Name
 from gateway.api.terminal_models import TerminalFilterIn
+from gateway.api.transfer_models import TransferTotalsOut
 
 NAMED_MAX: Final = 10_000
 Note = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
@@ -171,6 +172,7 @@ class ProgressOut(Answer):
     upgrade_phases: dict[str, PhaseEstimateOut] = Field(description="One upgrade from its offer on, by phase.")
     remaining: RemainingOut
     measured: dict[str, SpreadOut] = Field(description="What this campaign's phases really took.")
+    transfers: TransferTotalsOut = Field(description="What its transfers cost together; at most a few seconds old.")
 
 
 class PreviewOut(Answer):

@@ -22,6 +22,7 @@ from gateway.api.estimates import phases_out, remaining_out
 from gateway.api.given import Actor, CampaignId, Cursor, Given, Limit, PageLimit, problems
 from gateway.api.shapes import Page, moment, moment_or_none
 from gateway.api.terminals import filter_of
+from gateway.api.transfers import totals_out
 from gateway.core.rollout import CANARY_WAVE
 from gateway.services import campaigns, lifecycle, progress
 from gateway.services.campaigns import Draft
@@ -172,6 +173,7 @@ def progress_out(look: CampaignProgress) -> ProgressOut:
         why_code=look.why_code,
         upgrade_phases=phases_out(look.upgrade),
         remaining=remaining_out(look.remaining, look.at_us),
+        transfers=totals_out(look.transfers),
         measured={
             phase: SpreadOut(
                 count=spread.count,

@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import Field
 
 from gateway.api.shapes import Answer, Ask, EntryOut, Id, Labels, ModelName, Versions
+from gateway.api.transfer_models import TransferOut
 
 REGISTER_MAX: Final = 10_000
 
@@ -88,6 +89,7 @@ class TerminalDetailOut(TerminalOut):
     """One terminal with its newest history."""
 
     open_upgrade: OpenUpgradeOut | None
+    transfers: list[TransferOut] = Field(description="What its newest transfers cost, newest first.")
     history: list[EntryOut] = Field(description="Newest first; more at `/terminals/{id}/history`.")
 
 

@@ -20,6 +20,7 @@ from gateway.api.terminal_models import (
     TerminalOut,
     UnknownTerminalOut,
 )
+from gateway.api.transfers import transfer_out
 from gateway.errors import RequestError
 from gateway.services import terminals
 from gateway.store.ledger import Entry
@@ -76,6 +77,7 @@ async def show(terminal: TerminalId, services: Given) -> TerminalDetailOut:
     return TerminalDetailOut(
         **terminal_out(detail.row).model_dump(),
         open_upgrade=None if detail.open_upgrade is None else _open_upgrade(detail.open_upgrade),
+        transfers=[transfer_out(one) for one in detail.transfers],
         history=[entry_out(one) for one in detail.history],
     )
 

@@ -35,6 +35,7 @@ from gateway.cli.output import (
     say,
     size,
 )
+from gateway.cli.transfers import totals
 from gateway.cli.values import json_values, key_values, optional_duration_s, path_part
 from gateway.cli.watch import watch as watch_campaign
 
@@ -278,6 +279,7 @@ def _print_progress(look: ProgressOut, *, as_json: bool) -> None:
         "bytes": f"{size(look.verified_bytes)} of {size(look.wanted_bytes)}",
         "remaining": remaining.text,
         "unreachable": remaining.unreachable_count,
+        **totals(look.transfers),
     }
     print_facts(facts)
     _print_phases(

@@ -25,6 +25,7 @@ from gateway.api.terminal_models import (
 from gateway.cli.client import Client
 from gateway.cli.failures import CommandError
 from gateway.cli.output import LIMIT, AsJson, Cell, Limit, pairs, print_facts, print_items, print_model, print_table, say, size
+from gateway.cli.transfers import print_transfers
 from gateway.cli.values import key_values, path_part
 
 #: Terminals in one request; 10,000 are allowed, but their labels must fit into a body too.
@@ -105,6 +106,7 @@ def show(context: typer.Context, terminal: str, *, as_json: AsJson = False) -> N
         print_model(detail)
         return
     print_facts(_facts(detail))
+    print_transfers(detail.transfers, with_upgrade=True)
     print_history(list(reversed(detail.history)))
 
 

@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
+from gateway.api.shapes import Page
+from gateway.api.transfer_models import TransferOut
 from gateway.api.upgrade_models import UpgradeDetailOut, UpgradeOut
 from gateway.cli.client import Client
 from gateway.cli.output import LIMIT, AsJson, Cell, Limit, print_facts, print_items, print_model, print_table, seconds, size
 from gateway.cli.terminal import print_history
+from gateway.cli.transfers import print_transfers
 from gateway.cli.values import path_part
 
 app = typer.Typer(help="One terminal's share of a campaign.", no_args_is_help=True)
@@ -44,9 +47,10 @@ def listing(
 
 @app.command("show")
 def show(context: typer.Context, upgrade: str, *, as_json: AsJson = False) -> None:
-    """One upgrade: phases with what they took and will take, and everything that happened."""
+    """One upgrade: phases with what they took and will take, what its transfers cost, and everything that happened."""
     with Client.of(context.obj) as client:
         detail = client.get(f"/api/v1/upgrades/{path_part(upgrade)}", UpgradeDetailOut)
+        moved = client.get(f"/api/v1/upgrades/{path_part(upgrade)}/transfers", Page[TransferOut])
     if as_json:
         print_model(detail)
         return
@@ -66,6 +70,7 @@ def show(context: typer.Context, upgrade: str, *, as_json: AsJson = False) -> No
         facts["remaining"] = detail.estimate.remaining.text
     print_facts(facts)
     _print_phases(detail)
+    print_transfers(moved.items)
     print_history(detail.history)
 
 

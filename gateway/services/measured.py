@@ -14,11 +14,12 @@ from typing import Final
 from gateway.core.estimate import Goodput, Phase, Range, measured_ranges
 from gateway.services import durations
 from gateway.services.durations import Spread
-from gateway.store import progress, terminals
+from gateway.store import progress, terminals, transfers
 from gateway.store.campaigns import CampaignRow
 from gateway.store.database import Source
 from gateway.store.progress import Timeline
 from gateway.store.terminals import TerminalRow
+from gateway.store.transfers import TransferTotals
 
 FRESH_US: Final = 5_000_000
 CAMPAIGNS_MAX: Final = 64
@@ -43,6 +44,11 @@ class Measured:
     startable: Mapping[int, int] = field(default_factory=dict)
     """Scheduled upgrades whose terminal is online, by wave: a join over the whole campaign."""
 
+    totals: TransferTotals = transfers.NOTHING
+    """What its transfers cost."""
+    earlier: Goodput | None = None
+    """What transfers of such terminals reached before, in whatever campaign."""
+
     def ranges(self) -> Mapping[str, Range]:
         """Measured ranges, where there are enough samples."""
         return measured_ranges(self.durations_s)
@@ -52,10 +58,18 @@ class Measured:
         return {phase: durations.spread_of(samples) for phase, samples in self.durations_s.items() if samples}
 
     def goodput(self, size_bytes: int) -> Goodput | None:
-        """The rate at which this campaign's transfers went; ``None`` once whole execute phases are measured, which say more."""
+        """The rate of this campaign's transfers, before the first the ``earlier`` one.
+
+        ``None`` once whole execute phases are measured, which say more.
+        """
         if Phase.EXECUTE.value in self.ranges():
             return None
-        return Goodput.of([size_bytes / seconds for seconds in self.transfers_s])
+        return Goodput.of([size_bytes / seconds for seconds in self.transfers_s]) or self.earlier
+
+    @property
+    def knows_transfers(self) -> bool:
+        """Whether this campaign itself has measured how long transfers take."""
+        return bool(self.transfers_s) or Phase.EXECUTE.value in self.ranges()
 
 
 @dataclass(slots=True)
@@ -82,6 +96,15 @@ def shared(rows: Sequence[TerminalRow]) -> tuple[str, str]:
     return (rats.pop() if len(rats) == 1 else "", models.pop() if len(models) == 1 else "")
 
 
+async def earlier_goodput(db: Source, *, model: str, rat: str) -> Goodput | None:
+    """What the newest transfers of such terminals reached; without any, of the model alone, then of the radio technology."""
+    for kind in ((model, rat), (model, ""), ("", rat)):
+        found = Goodput.of(await transfers.rates_of_kind(db, model=kind[0], rat=kind[1])) if any(kind) else None
+        if found is not None:
+            return found
+    return None
+
+
 async def _measure(db: Source, row: CampaignRow, now_us: int) -> Measured:
     found: list[Timeline] = []
     after = ""
@@ -100,5 +123,7 @@ async def _measure(db: Source, row: CampaignRow, now_us: int) -> Measured:
         transfers_s=durations.transfer_times(ways),
         rat=rat,
         model=model,
+        totals=await transfers.of_campaign(db, row.id),
+        earlier=await earlier_goodput(db, model=model, rat=rat),
         startable=await progress.startable(db, row.id, _EVER_US),
     )

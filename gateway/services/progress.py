@@ -13,7 +13,7 @@ from gateway.services.campaigns import Draft, known_campaign, resolve, usable_pa
 from gateway.services.context import Services
 from gateway.services.durations import Spread
 from gateway.services.lifecycle import stopped_by_rule, waves_of
-from gateway.services.measured import Measured, shared
+from gateway.services.measured import Measured, earlier_goodput, shared
 from gateway.services.packages import known_package
 from gateway.services.terms import Terms, of_settings
 from gateway.store import progress, terminals, upgrades
@@ -22,6 +22,7 @@ from gateway.store.connection import Transaction
 from gateway.store.packages import PackageRow
 from gateway.store.selection import TerminalFilter
 from gateway.store.terminals import TerminalRow
+from gateway.store.transfers import TransferTotals
 
 #: The whole package lies on the terminal.
 HOLDS_ALL: Final = frozenset(
@@ -83,6 +84,8 @@ class CampaignProgress:
     """One upgrade from its offer on."""
     remaining: CampaignEstimate
     measured: Mapping[str, Spread]
+    transfers: TransferTotals
+    """What its transfers cost together, as of a few seconds ago."""
 
     @property
     def by_state(self) -> Mapping[UpgradeState, int]:
@@ -157,6 +160,7 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
         upgrade=upgrade,
         remaining=_remaining(waves, upgrade, terms, unreachable=max(0, scheduled - sum(startable.values()))),
         measured=measured.spreads(),
+        transfers=measured.totals,
     )
 
 
@@ -176,8 +180,9 @@ async def preview(services: Services, draft: Draft) -> Preview:
                 total += len(rows)
                 online += sum(row.online for row in rows)
             sample += rows[:_SAMPLE]
-    rat, model = shared(sample)
-    measured = Measured(at_us=services.now_us(), durations_s={}, transfers_s=(), rat=rat, model=model)
+        rat, model = shared(sample)
+        earlier = await earlier_goodput(tx, model=model, rat=rat)
+    measured = Measured(at_us=services.now_us(), durations_s={}, transfers_s=(), rat=rat, model=model, earlier=earlier)
     upgrade = _upgrade(package, draft.terms, measured)
     canaries = min(len(draft.canaries) or draft.terms.canary_count, total)
     waves = [

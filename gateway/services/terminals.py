@@ -12,10 +12,11 @@ from gateway.errors import NotFoundError, RequestError, TooLargeError
 from gateway.services import cursors
 from gateway.services.context import Services
 from gateway.services.pages import Page, page_of
-from gateway.store import ledger, terminals, upgrades
+from gateway.store import ledger, terminals, transfers, upgrades
 from gateway.store.ledger import Entry
 from gateway.store.selection import TerminalFilter
 from gateway.store.terminals import Registration, TerminalRow, UnknownTerminal
+from gateway.store.transfers import TransferRow
 from gateway.store.upgrades import UpgradeRow
 from gateway.wire.topics import is_terminal_id
 
@@ -38,6 +39,7 @@ class TerminalDetail:
 
     row: TerminalRow
     open_upgrade: UpgradeRow | None
+    transfers: Sequence[TransferRow]
     history: Sequence[Entry]
 
 
@@ -76,8 +78,10 @@ async def show(services: Services, terminal: str) -> TerminalDetail:
             raise unknown_terminal(terminal)
         under_way = (await upgrades.load_open(tx, [terminal])).get(terminal, [])
         history = await ledger.of_terminal(tx, terminal, limit=HISTORY_COUNT)
+        moved = await transfers.of_terminal(tx, terminal)
     begun = [upgrade for upgrade in under_way if upgrade.state is not UpgradeState.SCHEDULED]
-    return TerminalDetail(row=row, open_upgrade=next(iter(begun or under_way), None), history=history)
+    current = next(iter(begun or under_way), None)
+    return TerminalDetail(row=row, open_upgrade=current, transfers=moved, history=history)
 
 
 async def history(services: Services, terminal: str, *, cursor: str | None, limit: int) -> Page[Entry]:

@@ -17,12 +17,13 @@ from gateway.services.measured import Measured
 from gateway.services.packages import known_package
 from gateway.services.pages import Page, page_of
 from gateway.services.terms import of_settings
-from gateway.store import ledger, terminals, upgrades
+from gateway.store import ledger, terminals, transfers, upgrades
 from gateway.store.campaigns import CampaignRow
 from gateway.store.ledger import Entry
 from gateway.store.packages import PackageRow
 from gateway.store.progress import Step
 from gateway.store.terminals import TerminalRow
+from gateway.store.transfers import TransferRow
 from gateway.store.upgrades import UpgradeRow
 
 HISTORY_MAX: Final = 500
@@ -64,18 +65,27 @@ async def listing(
     return page_of("upgrades", rows, limit, lambda row: row.terminal)
 
 
+async def transfers_of(services: Services, upgrade: str) -> Sequence[TransferRow]:
+    """What each of its transfers cost, oldest first; ``NotFoundError`` (``upgrade_unknown``)."""
+    async with services.db.read() as tx:
+        if await upgrades.get(tx, upgrade) is None:
+            raise _unknown(upgrade)
+        return await transfers.of_upgrade(tx, upgrade)
+
+
 async def show(services: Services, upgrade: str) -> UpgradeDetail:
     """One upgrade; ``NotFoundError`` (``upgrade_unknown``)."""
     now_us = services.now_us()
     async with services.db.read() as tx:
         row = await upgrades.get(tx, upgrade)
         if row is None:
-            raise NotFoundError(f"there is no upgrade {upgrade}", code="upgrade_unknown", upgrade=upgrade)
+            raise _unknown(upgrade)
         campaign = await known_campaign(tx, row.campaign)
         package = await known_package(tx, campaign.package)
         terminal = (await terminals.load(tx, [row.terminal]))[row.terminal]
         history = await ledger.of_upgrade(tx, upgrade, limit=HISTORY_MAX)
         measured = await services.measured.of(tx, campaign, now_us)
+        own = () if measured.knows_transfers else await transfers.rates_of_terminal(tx, row.terminal)
     steps = [Step(state=one.to_state, entered_us=one.at_us) for one in history if one.from_state != one.to_state]
     received_bytes, wasted_bytes = _bytes_of(history)
     return UpgradeDetail(
@@ -85,18 +95,29 @@ async def show(services: Services, upgrade: str) -> UpgradeDetail:
         terminal=terminal,
         history=history,
         phases=phases_of(steps, now_us, from_us=campaign.started_us or campaign.created_us),
-        estimate=None if row.state in FINAL else _estimate(row, campaign, package, terminal, measured, now_us),
+        estimate=None if row.state in FINAL else _estimate(row, campaign, package, terminal, measured, own, now_us),
         received_bytes=received_bytes,
         wasted_bytes=wasted_bytes,
     )
 
 
+def _unknown(upgrade: str) -> NotFoundError:
+    return NotFoundError(f"there is no upgrade {upgrade}", code="upgrade_unknown", upgrade=upgrade)
+
+
 def _estimate(
-    row: UpgradeRow, campaign: CampaignRow, package: PackageRow, terminal: TerminalRow, measured: Measured, now_us: int
+    row: UpgradeRow,
+    campaign: CampaignRow,
+    package: PackageRow,
+    terminal: TerminalRow,
+    measured: Measured,
+    own_bps: Sequence[float],
+    now_us: int,
 ) -> Estimate:
+    """``own_bps`` are this terminal's earlier transfers, for as long as the campaign has measured none."""
     terms = of_settings(campaign.settings)
     in_state_s = max(0.0, (now_us - row.state_since_us) / 1e6)
-    goodput = measured.goodput(package.size_bytes)
+    goodput = Goodput.of(own_bps) or measured.goodput(package.size_bytes)
     if row.state is UpgradeState.TRANSFERRING and row.have_bytes and in_state_s >= OWN_RATE_AFTER_S:
         goodput = Goodput.of([row.have_bytes / in_state_s])
     return estimate_upgrade(

@@ -33,10 +33,11 @@ _APPEND: Final = (
 )
 
 _TRANSFER_COLUMNS: Final = tuple(column.name for column in transfers.columns)
+_FIXED: Final = frozenset({"upgrade", "transfer", "terminal", "campaign", "started_us"})  # keys and indexed: left as they are
 _TRANSFER: Final = (
     f"INSERT INTO transfers ({', '.join(_TRANSFER_COLUMNS)}) "  # noqa: S608 - names of our own columns
     f"VALUES ({', '.join('?' * len(_TRANSFER_COLUMNS))}) ON CONFLICT (upgrade, transfer) DO UPDATE SET "
-    + ", ".join(f"{name}=excluded.{name}" for name in _TRANSFER_COLUMNS if name not in {"upgrade", "transfer"})
+    + ", ".join(f"{name}=excluded.{name}" for name in _TRANSFER_COLUMNS if name not in _FIXED)
 )
 _NOT_MEASURED: Final = (None,) * len(QUANTILE_PARTS)
 

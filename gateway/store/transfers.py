@@ -13,12 +13,16 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from gateway.core.transfer.account import Account, Pause, PauseCause, Quantiles
+from gateway.store import jsontext
 from gateway.store.connection import Transaction
 from gateway.store.database import Source, reading
 from gateway.store.schema import QUANTILE_PARTS, terminals, transfers
+from gateway.store.selection import chunks
 
 RECENT_MAX: Final = 200
 """Transfers that a rate is read from: the newest."""
+LEAST_MOVING: Final = 0.05
+"""The smallest share of its time in which a transfer is taken to have moved: its clock and its pauses may disagree."""
 _SUMS: Final = ("useful_bytes", "sent_bytes", "resent_bytes", "overhead_bytes", "chunks", "acks", "probes", "connections")
 
 
@@ -35,6 +39,16 @@ class TransferRow:
     ended: str
     """The state that it left to; ``""`` while it is open."""
     account: Account
+
+    @property
+    def overall_bps(self) -> float:
+        """Median goodput, slowed by the share of the time in which it stood still though the terminal was there; 0 without."""
+        pauses, goodput = self.account.pauses, self.account.goodput_bps
+        away_s = pauses[PauseCause.SILENCE].seconds if PauseCause.SILENCE in pauses else 0.0
+        present_s = (self.at_us - self.started_us) / 1e6 - away_s
+        paused_s = sum(pause.seconds for cause, pause in pauses.items() if cause != PauseCause.SILENCE)
+        moving = max(LEAST_MOVING, 1.0 - paused_s / present_s) if present_s > 0 else 1.0
+        return goodput.p50 * moving if goodput is not None else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +72,18 @@ class TransferTotals:
         return self.resent_bytes / self.sent_bytes if self.sent_bytes else 0.0
 
 
+NOTHING: Final = TransferTotals(
+    transfers=0,
+    useful_bytes=0,
+    sent_bytes=0,
+    resent_bytes=0,
+    overhead_bytes=0,
+    pauses={},
+    goodput_p50_bps=None,
+    delay_p95_ms=None,
+)
+
+
 async def of_upgrade(db: Source, upgrade: str, *, limit: int = 100) -> Sequence[TransferRow]:
     """The newest ``limit`` transfers of one upgrade, oldest first."""
     statement = sa.select(transfers).where(transfers.c.upgrade == upgrade)
@@ -67,7 +93,7 @@ async def of_upgrade(db: Source, upgrade: str, *, limit: int = 100) -> Sequence[
 async def of_terminal(db: Source, terminal: str, *, limit: int = 10) -> Sequence[TransferRow]:
     """The newest ``limit`` transfers of one terminal, newest first."""
     statement = sa.select(transfers).where(transfers.c.terminal == terminal)
-    return await _rows(db, statement.order_by(transfers.c.at_us.desc(), transfers.c.transfer.desc()).limit(limit))
+    return await _rows(db, statement.order_by(transfers.c.started_us.desc(), transfers.c.transfer.desc()).limit(limit))
 
 
 async def of_campaign(db: Source, campaign: str) -> TransferTotals:
@@ -90,23 +116,40 @@ async def of_campaign(db: Source, campaign: str) -> TransferTotals:
         )
 
 
-async def goodputs_of_terminal(db: Source, terminal: str, *, limit: int = 10) -> Sequence[Quantiles]:
-    """What the newest ``limit`` transfers of one terminal measured, newest first; those that measured nothing are left out."""
-    return await _goodputs(db, sa.select(transfers).where(transfers.c.terminal == terminal), limit)
+async def rates_of_terminal(db: Source, terminal: str, *, limit: int = 10) -> Sequence[float]:
+    """``overall_bps`` of the newest ``limit`` transfers of one terminal that measured their goodput, newest first."""
+    return await _rates(db, sa.select(transfers).where(transfers.c.terminal == terminal), limit)
 
 
-async def goodputs_of_model(db: Source, model: str, *, limit: int = RECENT_MAX) -> Sequence[Quantiles]:
-    """The same over all terminals of a model; over the whole fleet when ``model`` is empty."""
-    statement = sa.select(transfers)
+async def rates_of_kind(db: Source, *, model: str = "", rat: str = "", limit: int = RECENT_MAX) -> Sequence[float]:
+    """The same over all terminals of a model that were last on a radio technology; empty texts mean any."""
+    statement = sa.select(transfers).join(terminals, terminals.c.id == transfers.c.terminal)
     if model:
-        statement = statement.join(terminals, terminals.c.id == transfers.c.terminal).where(terminals.c.model == model)
-    return await _goodputs(db, statement, limit)
+        statement = statement.where(terminals.c.model == model)
+    if rat:
+        statement = statement.where(terminals.c.facts.contains(f'"rat":{jsontext.dump(rat)}', autoescape=True))
+    return await _rates(db, statement, limit)
 
 
-async def _goodputs(db: Source, statement: sa.Select[Any], limit: int) -> Sequence[Quantiles]:
-    measured = statement.where(transfers.c.goodput_count.is_not(None)).order_by(transfers.c.at_us.desc()).limit(limit)
-    rows = await _rows(db, measured)
-    return [row.account.goodput_bps for row in rows if row.account.goodput_bps is not None]
+async def last_goodputs(db: Source, ids: Sequence[str]) -> dict[str, float]:
+    """The median goodput (bytes per second) of each terminal's newest transfer that measured one; the others are left out."""
+    newest = sa.func.row_number().over(partition_by=transfers.c.terminal, order_by=transfers.c.started_us.desc())
+    found: dict[str, float] = {}
+    async with reading(db) as tx:
+        for some in chunks(ids):
+            ranked = (
+                sa.select(transfers.c.terminal, transfers.c.goodput_p50, newest.label("place"))
+                .where(transfers.c.terminal.in_(some), transfers.c.goodput_p50.is_not(None))
+                .subquery()
+            )
+            rows = await tx.fetch(sa.select(ranked.c.terminal, ranked.c.goodput_p50).where(ranked.c.place == 1))
+            found |= {row.terminal: float(row.goodput_p50) for row in rows}
+    return found
+
+
+async def _rates(db: Source, statement: sa.Select[Any], limit: int) -> Sequence[float]:
+    measured = statement.where(transfers.c.goodput_count.is_not(None)).order_by(transfers.c.started_us.desc()).limit(limit)
+    return [row.overall_bps for row in await _rows(db, measured)]
 
 
 async def _ranked(tx: Transaction, campaign: str, column: str, count: int, part: float) -> float | None:

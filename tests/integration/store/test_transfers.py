@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.effects import SaveTransfer
 from gateway.core.transfer.account import Account, Pause, PauseCause, Quantiles
 from gateway.store import transfers
 from gateway.store.database import Database
-from tests.integration.store.build import AT_US, upgraded, writing_to
+from tests.integration.store.build import AT_US, saved_terminal, upgraded, writing_to
+from tests.unit.store.test_jsontext import FACTS
 
 
 def quantiles(middle: float, count: int = 100) -> Quantiles:
@@ -17,7 +20,14 @@ def quantiles(middle: float, count: int = 100) -> Quantiles:
 
 
 def saved(
-    number: int = 1, transfer: int = 1, *, at_us: int = AT_US, ended: str = "", useful: int = 1000, goodput: float | None = 5e4
+    number: int = 1,
+    transfer: int = 1,
+    *,
+    started_us: int = AT_US - 1,
+    at_us: int = AT_US,
+    ended: str = "",
+    useful: int = 1000,
+    goodput: float | None = 5e4,
 ) -> SaveTransfer:
     """The account of terminal ``number``'s transfer."""
     return SaveTransfer(
@@ -25,7 +35,7 @@ def saved(
         terminal=f"T{number - 1:03}",
         campaign="c1",
         transfer=transfer,
-        started_us=AT_US - 1,
+        started_us=started_us,
         at_us=at_us,
         ended=ended,
         account=Account(
@@ -64,7 +74,7 @@ async def test_what_is_saved_is_read_and_the_last_word_on_a_transfer_counts(db: 
 
 async def test_a_terminals_transfers_come_newest_first(db: Database) -> None:
     await upgraded(db, 1)
-    await keep(db, *(saved(transfer=number, at_us=AT_US + number) for number in (2, 3, 1)))
+    await keep(db, *(saved(transfer=number, started_us=AT_US + number) for number in (2, 3, 1)))
 
     assert [row.transfer for row in await transfers.of_terminal(db, "T000", limit=2)] == [3, 2]
     assert await transfers.of_terminal(db, "T001") == []
@@ -91,15 +101,36 @@ async def test_a_campaign_without_transfers_has_cost_nothing(db: Database) -> No
 
 async def test_rates_are_those_of_the_newest_transfers_that_measured_one(db: Database) -> None:
     await upgraded(db, 2)
+    async with writing_to(db) as writer:
+        await writer.save([saved_terminal("T000", facts=FACTS)])
+    end_us = AT_US + 14_000_000  # 3.5 of the 14 s were payments, so three quarters of the goodput are left
     await keep(
         db,
-        saved(transfer=1, at_us=AT_US + 1, goodput=1e4),
-        saved(transfer=2, at_us=AT_US + 2, goodput=2e4),
-        saved(transfer=3, at_us=AT_US + 3, goodput=None),
-        saved(2, at_us=AT_US + 4, goodput=9e4),
+        saved(transfer=1, started_us=AT_US + 1, goodput=1e4, at_us=end_us),
+        saved(transfer=2, started_us=AT_US + 2, goodput=2e4, at_us=end_us),
+        saved(transfer=3, started_us=AT_US + 3, goodput=None, at_us=end_us),
+        saved(2, started_us=AT_US + 4, goodput=8e4, at_us=end_us),
     )
 
-    assert [found.p50 for found in await transfers.goodputs_of_terminal(db, "T000")] == [2e4, 1e4]
-    assert [found.p50 for found in await transfers.goodputs_of_model(db, "lakala-4g-esign", limit=2)] == [9e4, 2e4]
-    assert await transfers.goodputs_of_model(db, "another") == []
-    assert len(await transfers.goodputs_of_model(db, "")) == 3
+    assert await transfers.rates_of_terminal(db, "T000") == pytest.approx([1.5e4, 0.75e4])
+    assert await transfers.rates_of_kind(db, model="lakala-4g-esign", limit=2) == pytest.approx([6e4, 1.5e4])
+    assert await transfers.rates_of_kind(db, rat=FACTS.rat) == pytest.approx([1.5e4, 0.75e4])
+    assert await transfers.rates_of_kind(db, model="another") == []
+    assert len(await transfers.rates_of_kind(db)) == 3
+    assert await transfers.last_goodputs(db, ["T000", "T001", "T9"]) == {"T000": 2e4, "T001": 8e4}
+
+
+async def test_time_away_slows_no_rate_and_a_broken_clock_makes_none_negative(db: Database) -> None:
+    row = saved(at_us=AT_US + 10_000_000)
+    away: dict[str, Pause] = {PauseCause.SILENCE: Pause(count=1, seconds=6.0), PauseCause.BUDGET: Pause(count=1, seconds=2.0)}
+    broken: dict[str, Pause] = {PauseCause.CREDIT: Pause(count=1, seconds=1e6)}
+    await upgraded(db, 2)
+    await keep(
+        db,
+        replace(row, account=replace(row.account, pauses=away)),
+        replace(row, transfer=2, account=replace(row.account, pauses=broken)),
+    )
+
+    first, second = await transfers.of_upgrade(db, "c1-1")
+    assert first.overall_bps == pytest.approx(5e4 / 2)
+    assert second.overall_bps == pytest.approx(5e4 * transfers.LEAST_MOVING)

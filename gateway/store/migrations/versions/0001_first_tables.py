@@ -192,8 +192,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("upgrade", "transfer"),
     )
-    op.create_index("transfers_by_campaign", "transfers", ["campaign", "at_us"], unique=False)
-    op.create_index("transfers_by_terminal", "transfers", ["terminal", "at_us"], unique=False)
+    op.create_index("transfers_by_campaign", "transfers", ["campaign"], unique=False)
+    op.create_index("transfers_by_terminal", "transfers", ["terminal", "started_us"], unique=False)
+    op.create_index("transfers_by_time", "transfers", ["started_us"], unique=False)
     for verb in ("update", "delete"):
         op.execute(
             f"CREATE TRIGGER ledger_refuses_{verb} BEFORE {verb.upper()} ON ledger "
