@@ -15,6 +15,17 @@ NAMED_MAX: Final = 10_000
 Note = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 
 
+class WindowIn(Ask):
+    """A stretch of every named day. End before start: it crosses midnight; both equal: it lasts 24 hours."""
+
+    days: list[str] | None = Field(default=None, max_length=7, description="`mon` to `sun`, by its start; default all.")
+    start: str = Field(max_length=8, description="Such as `02:00`.")
+    end: str = Field(max_length=8, description="First moment outside.")
+    zone: str | None = Field(
+        default=None, max_length=64, description="IANA name, or `terminal` (default): each terminal's own, UTC if unknown."
+    )
+
+
 class TermsIn(Ask):
     """Pace, stop rules and conditions; what is not given has the default that docs/operations.md names."""
 
@@ -41,6 +52,8 @@ class TermsIn(Ask):
     progress_every_s: float | None = Field(default=None, gt=0, description="How often a transfer's progress is stored.")
     first_chunk_kib: Literal[1, 4, 16] | None = Field(default=None, description="Chunk size before the link was measured.")
     deadlines_s: dict[str, float] | None = Field(default=None, max_length=16, description="Longest stay by upgrade state.")
+    install_window: WindowIn | None = Field(default=None, description="Transfer at any time, install inside this window only.")
+    install_on_release: bool | None = Field(default=None, description="Install only once an operator has released it.")
 
 
 class CampaignIn(Ask):
@@ -169,6 +182,7 @@ class ProgressOut(Answer):
     codes: list[CodeOut] = Field(description="Why upgrades failed, were refused or wait; most frequent first.")
     why: str = Field(description="What the campaign does now or waits for.")
     why_code: str
+    install_waits: str = Field(description="What staged upgrades wait for; empty when none is staged.")
     upgrade_phases: dict[str, PhaseEstimateOut] = Field(description="One upgrade from its offer on, by phase.")
     remaining: RemainingOut
     measured: dict[str, SpreadOut] = Field(description="What this campaign's phases really took.")

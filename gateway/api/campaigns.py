@@ -1,4 +1,4 @@
-"""Routes about campaigns: draw up, preview, start, pause, resume, abort, list, show, progress."""
+"""Routes about campaigns: draw up, preview, start, pause, resume, install, abort, list, show, progress."""
 
 from __future__ import annotations
 
@@ -117,6 +117,14 @@ async def resume(
     return campaign_out(row)
 
 
+@router.post("/campaigns/{campaign}/install", operation_id="installCampaign", responses=_WRONG_STATE)
+async def install(
+    campaign: CampaignId, services: Given, actor: Actor, body: Annotated[NoteIn | None, Body()] = None
+) -> CampaignOut:
+    """Release the installs of a campaign with `install_on_release`; its window, if it has one, still holds."""
+    return campaign_out(await lifecycle.install(services, campaign, actor=actor, note=body.note if body else ""))
+
+
 @router.post("/campaigns/{campaign}/abort", operation_id="abortCampaign", responses=_WRONG_STATE)
 async def abort(
     campaign: CampaignId, services: Given, actor: Actor, body: Annotated[NoteIn | None, Body()] = None
@@ -171,6 +179,7 @@ def progress_out(look: CampaignProgress) -> ProgressOut:
         codes=[CodeOut(state=one.state.value, code=one.code, count=one.count) for one in look.codes],
         why=look.why,
         why_code=look.why_code,
+        install_waits=look.install_waits,
         upgrade_phases=phases_out(look.upgrade),
         remaining=remaining_out(look.remaining, look.at_us),
         transfers=totals_out(look.transfers),

@@ -22,6 +22,7 @@ class UpgradeOut(Answer):
     attempt: int
     code: str = Field(description="Why it failed, was refused or waits; `ok` or empty when nothing is wrong.")
     verified_bytes: int
+    waits: str = Field(description="What a staged upgrade waits for; empty otherwise.")
 
 
 class PhaseTimeOut(Answer):

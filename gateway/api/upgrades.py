@@ -29,7 +29,7 @@ async def listing(
 ) -> Page[UpgradeOut]:
     """The upgrades of one campaign by terminal id."""
     page = await upgrades.listing(services, campaign, states=state or (), wave=wave, cursor=cursor, limit=limit)
-    return Page(items=[upgrade_out(row) for row in page.rows], next=page.next)
+    return Page(items=[upgrade_out(seen.row, seen.waits) for seen in page.rows], next=page.next)
 
 
 @router.get("/upgrades/{upgrade}", operation_id="showUpgrade", responses=problems(s404="There is none"))
@@ -37,7 +37,7 @@ async def show(upgrade: UpgradeId, services: Given) -> UpgradeDetailOut:
     """One upgrade: what its phases took, how long it still takes, and everything that happened."""
     detail = await upgrades.show(services, upgrade)
     return UpgradeDetailOut(
-        **upgrade_out(detail.row).model_dump(),
+        **upgrade_out(detail.row, detail.waits).model_dump(),
         package=detail.package.id,
         package_bytes=detail.package.size_bytes,
         received_bytes=detail.received_bytes,
@@ -51,7 +51,7 @@ async def show(upgrade: UpgradeId, services: Given) -> UpgradeDetailOut:
     )
 
 
-def upgrade_out(row: UpgradeRow) -> UpgradeOut:
+def upgrade_out(row: UpgradeRow, waits: str) -> UpgradeOut:
     """One upgrade as an answer."""
     return UpgradeOut(
         id=row.id,
@@ -63,6 +63,7 @@ def upgrade_out(row: UpgradeRow) -> UpgradeOut:
         attempt=row.attempt,
         code=row.code,
         verified_bytes=row.have_bytes,
+        waits=waits,
     )
 
 

@@ -1,4 +1,4 @@
-"""``tillgate campaign``: draw up, estimate, start, pause, resume, abort, list, show, watch."""
+"""``tillgate campaign``: draw up, estimate, start, pause, resume, install, abort, list, show, watch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from gateway.cli.output import (
     size,
 )
 from gateway.cli.transfers import totals
-from gateway.cli.values import json_values, key_values, optional_duration_s, path_part
+from gateway.cli.values import json_values, key_values, optional_duration_s, path_part, window
 from gateway.cli.watch import watch as watch_campaign
 
 EVERY_S: Final = 1.0
@@ -77,6 +77,14 @@ def create(
     duration: Duration = None,
     ends_at: Annotated[datetime | None, typer.Option(help="A fixed end, in this machine's time zone.")] = None,
     ask: Annotated[bool | None, typer.Option("--ask/--no-ask", help="Whether merchants must consent.")] = None,
+    install_window: Annotated[str | None, typer.Option(help="Install inside these hours only, such as 02:00-05:00.")] = None,
+    install_days: Annotated[str | None, typer.Option(help="On these days, such as mon-fri or sat,sun; else on all.")] = None,
+    install_zone: Annotated[
+        str | None, typer.Option(help="On this zone's clock, such as Asia/Shanghai; else on each terminal's own.")
+    ] = None,
+    install_on_release: Annotated[
+        bool, typer.Option("--install-on-release", help="Install only after `tillgate campaign install`.")
+    ] = False,
     term: Annotated[list[str] | None, typer.Option(help="Any other term as key=JSON, e.g. attempts_max=5.")] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Say how long it would take, and create nothing.")] = False,
     start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
@@ -107,6 +115,8 @@ def create(
         "boot_budget_s": optional_duration_s(boot_budget),
         "duration_s": optional_duration_s(duration),
         "ask_merchant": ask,
+        "install_window": window(install_window, install_days, install_zone),
+        "install_on_release": install_on_release or None,
     }
     body = _body(
         {
@@ -164,6 +174,13 @@ def resume(
         _say_state(client.post(f"{_path(campaign)}/resume", CampaignOut, ResumeIn(accept_failures=accept_failures, note=note)))
         if watch:
             raise typer.Exit(watch_campaign(client, campaign, every_s=EVERY_S))
+
+
+@app.command("install")
+def install(context: typer.Context, campaign: str, *, note: Note = "") -> None:
+    """Release the installs of a campaign that was drawn up with --install-on-release."""
+    with Client.of(context.obj) as client:
+        _say_state(client.post(f"{_path(campaign)}/install", CampaignOut, NoteIn(note=note)))
 
 
 @app.command("abort")
@@ -270,6 +287,8 @@ def _print_progress(look: ProgressOut, *, as_json: bool) -> None:
         "campaign": f"{campaign.id} {campaign.name}",
         "state": campaign.state,
         "why": look.why,
+        "installs": _installs(campaign.terms),
+        "waiting": look.install_waits or None,
         "package": campaign.package,
         "started": campaign.started_at,
         "ends": campaign.ends_at,
@@ -286,6 +305,19 @@ def _print_progress(look: ProgressOut, *, as_json: bool) -> None:
         look.upgrade_phases, {name: f"{one.low_s:g} to {one.high_s:g} s ({one.count})" for name, one in look.measured.items()}
     )
     print_table(["state", "code", "upgrades"], [[one.state, one.code, one.count] for one in look.codes], empty="no failures")
+
+
+def _installs(terms: dict[str, object]) -> str:
+    """When staged upgrades may install, in a line."""
+    hours = terms.get("install_window")
+    parts: list[str] = []
+    if isinstance(hours, dict):
+        zone = "each terminal's own clock" if hours["zone"] == "terminal" else hours["zone"]
+        parts.append(f"{hours['start']}-{hours['end']} {','.join(hours['days'])} ({zone})")
+    if terms.get("install_on_release"):
+        by = terms.get("install_released_by")
+        parts.append(f"released by {by}" if by else "once an operator releases them")
+    return "; ".join(parts) or "at once"
 
 
 def _print_phases(phases: dict[str, PhaseEstimateOut], measured: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from gateway.cli.failures import CommandError, one_line
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|m|min|h|d|w)?")
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _UNIT_S: Final = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -46,6 +47,35 @@ def json_values(texts: Sequence[str], option: str) -> dict[str, object]:
         except ValueError:
             found[key] = value
     return found
+
+
+def window(times: str | None, days: str | None, zone: str | None) -> dict[str, object] | None:
+    """``02:00-05:00``, ``mon-fri`` or ``sat,sun``, and a zone as an install window; the gateway judges what they say."""
+    if times is None:
+        if days is not None or zone is not None:
+            raise CommandError("--install-days and --install-zone need --install-window, such as 02:00-05:00")
+        return None
+    start, dash, end = times.partition("-")
+    if not dash:
+        raise CommandError(f"--install-window {one_line(times)}: expected such as 02:00-05:00")
+    found: dict[str, object] = {"start": start.strip(), "end": end.strip()}
+    if days is not None:
+        found["days"] = _days(days)
+    if zone is not None:
+        found["zone"] = zone
+    return found
+
+
+def _days(text: str) -> list[str]:
+    found: list[str] = []
+    for part in text.lower().split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        ends = [first, last] if dash else [first]
+        if not set(ends) <= set(DAYS):
+            raise CommandError(f"--install-days {one_line(text)}: expected such as mon-fri or sat,sun")
+        begin, length = DAYS.index(first), (DAYS.index(ends[-1]) - DAYS.index(first)) % len(DAYS) + 1
+        found += [DAYS[(begin + number) % len(DAYS)] for number in range(length)]
+    return list(dict.fromkeys(found))
 
 
 def path_part(text: str) -> str:

@@ -94,6 +94,7 @@ def _picture(look: ProgressOut, failures: Sequence[UpgradeOut], trouble: str) ->
         Text(f"{size(look.verified_bytes)} of {size(look.wanted_bytes)} verified, {places}"),
         Text(left, style="bold"),
         Text(one_line(look.why), style="italic"),
+        *([Text(one_line(look.install_waits))] if look.install_waits else []),
     ]
     lines += [Text(_failure(one), style="red") for one in failures]
     if trouble:

@@ -40,7 +40,7 @@ class SaveUpgrade:
     state: UpgradeState
     state_since_us: int
     due_us: int
-    """Not to be started before; 0 outside ``scheduled``."""
+    """Not to be started (scheduled) or installed (staged) before; 0 in other states."""
     attempt: int
     code: str
     have_bytes: int

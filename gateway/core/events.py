@@ -39,6 +39,14 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Install:
+    """The campaign gives the terminal's staged upgrade a place to install."""
+
+    actor: str
+    """``campaign``, or the operator who released it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """The campaign sees that the package does not fit what the terminal says of itself."""
 
@@ -64,4 +72,4 @@ class Ordered:
     args: Mapping[str, Plain] = field(default_factory=dict)
 
 
-Event = Heard | Acked | Tick | Unsure | Start | Refuse | End | Ordered
+Event = Heard | Acked | Tick | Unsure | Start | Install | Refuse | End | Ordered

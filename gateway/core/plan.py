@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.core.readiness import Need
-from gateway.core.schedule import Window
+from gateway.core.staging import Staging
 from gateway.core.states import UpgradeState
 
 _HOUR_S: Final = 3600.0
@@ -60,7 +60,8 @@ class Plan:
     progress_every_s: float = 5.0
     """How often the stored progress of a transfer is refreshed."""
     deadlines_s: Mapping[UpgradeState, float] = field(default_factory=lambda: DEADLINES_S)
-    install_window: Window | None = None
+    staging: Staging = field(default_factory=Staging)
+    """What comes between staged and install."""
     first_chunk_blocks: int = 4
 
     def deadline_s(self, state: UpgradeState) -> float:

@@ -101,7 +101,7 @@ class _Intake:
         if upgrade.state is UpgradeState.READY:
             return upgrade.move(Trigger.TRANSFER, "gateway", "transfer", now)
         if upgrade.state is UpgradeState.STAGED and self.report.what is What.STAGED:
-            return upgrade.install(now)
+            return upgrade.staged(now, self.jitter)
         return []
 
     def _postponed(self) -> list[Append]:

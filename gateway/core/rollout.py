@@ -12,38 +12,32 @@ opinion wins:
     ``_too_many_failures``    PAUSE    the share of failures among all judged upgrades is above what is tolerated
     ``_canaries_fail``        PAUSE    the same share within the canary wave, from the first failure on, no minimum
     ``_canaries_fall_short``  PAUSE    so many canaries have dropped out that the gate can never be passed
-    ``_start_more``           RUN      places are free and upgrades are waiting that may start
+    ``_start_more``           RUN      places are free and upgrades are waiting that may install or start
     ``_wait``                 HOLD     always; says what is being waited for
     ========================  =======  ====================================================================================
 
 Words: an upgrade is *judged* once it works (soaking or succeeded; a soak that ends badly turns it into a failure) or has
 failed (failed or rolled back). Rejected, expired and cancelled upgrades say nothing about the package and are neither.
-Counting soaking upgrades matters: failures show within minutes and successes only after days, and without them every campaign
-would look bad.
+Without the soaking ones every campaign would look bad: failures show within minutes, successes only after days.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
+from gateway.core.pace import GATES, WORKING, Rollout
 from gateway.core.states import ACTIVE, FINAL, REVOCABLE, UpgradeState
-from gateway.errors import RequestError
 
 CANARY_WAVE: Final = 0
 #: The package has shown that it harms, or that it cannot be proven harmless.
 FAILURES: Final = frozenset({UpgradeState.FAILED, UpgradeState.ROLLED_BACK})
-#: Booted into the new version and proved it by self-tests.
-WORKING: Final = frozenset({UpgradeState.SOAKING, UpgradeState.SUCCEEDED})
 #: The terminal is past the point of no return and has not shown yet whether it works.
 IN_DOUBT: Final = frozenset({UpgradeState.INSTALLING, UpgradeState.VERIFYING, UpgradeState.ROLLING_BACK})
-#: What a canary has to reach, by the name of the gate.
-GATES: Final[Mapping[str, frozenset[UpgradeState]]] = {
-    "verified": WORKING,
-    "succeeded": frozenset({UpgradeState.SUCCEEDED}),
-}
+_STAGED: Final = "staged and waiting to install"
 
 
 class Verdict(StrEnum):
@@ -62,50 +56,18 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
-    """The pace and the stop rules of one campaign. ``RequestError`` (``rollout_invalid``) when they contradict each other."""
-
-    canary_count: int
-    """How many upgrades go first; 0 means that all go at once."""
-    canary_needed: int
-    """How many of them have to pass the gate before the rest starts."""
-    max_active: int
-    """Most upgrades that occupy a place at the same time."""
-    failure_ratio: float
-    """Largest tolerated share of failures, 0..1: above it the campaign pauses."""
-    failure_min: int
-    """Judged upgrades before that share means anything (the canary wave has no such minimum)."""
-    gate: Literal["verified", "succeeded"]
-    """What passing means for a canary: self-tests proved it works, or it also survived its soak."""
-    forgiven_count: int = 0
-    """Failures that the operator saw and accepted by resuming a paused campaign; they no longer count in the share."""
-    canary_waived: bool = False
-    """The operator resumed although the canaries did not pass: the rest no longer waits for them."""
-
-    def __post_init__(self) -> None:
-        _check(self.max_active >= 1, "max_active", self.max_active, "at least 1")
-        _check(self.canary_count >= 0, "canary_count", self.canary_count, "0 or more")
-        lowest = 1 if self.canary_count else 0
-        needed = f"between {lowest} and canary_count ({self.canary_count})"
-        _check(lowest <= self.canary_needed <= self.canary_count, "canary_needed", self.canary_needed, needed)
-        _check(0.0 <= self.failure_ratio <= 1.0, "failure_ratio", self.failure_ratio, "between 0 and 1")
-        _check(self.failure_min >= 1, "failure_min", self.failure_min, "at least 1")
-        _check(self.gate in GATES, "gate", self.gate, f"one of {', '.join(GATES)}")
-        _check(self.forgiven_count >= 0, "forgiven_count", self.forgiven_count, "0 or more")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WaveCounts:
     """How the upgrades of one wave stand now."""
 
     wave: int
-    """0 is the canary wave; the others start in ascending order."""
     by_state: Mapping[UpgradeState, int]
     holding: int
     """Upgrades that occupy a place: in an ``ACTIVE`` state and with their terminal online."""
     startable: int | None = None
     """Scheduled upgrades that could start this moment (terminal online, window open, retry due); ``None`` means all of them.
     Given, it keeps places from being set aside for terminals that are away."""
+    installable: int = 0
+    """Staged upgrades that may install this moment (released, their time come, terminal online)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +77,8 @@ class Decision:
     verdict: Verdict
     start: Mapping[int, int] = field(default_factory=dict)
     """How many more to start, by wave; empty unless the verdict is RUN."""
+    install: Mapping[int, int] = field(default_factory=dict)
+    """The same for staged ones that may install."""
     reason: str
     code: str
 
@@ -168,7 +132,7 @@ Rule = Callable[[_View], Decision | None]
 def decide(rollout: Rollout, waves: Sequence[WaveCounts], *, now: float, ends_at: float | None) -> Decision:
     """What the campaign does next. ``now`` and ``ends_at`` (``None``: no end) are in the same unit, from the same origin.
 
-    The sum of ``Decision.start`` never exceeds ``max_active`` less what all waves hold together.
+    The sum of ``Decision.start`` and ``install`` never exceeds ``max_active`` less what all waves hold together.
     """
     ordered = sorted(waves, key=lambda wave: wave.wave)
     view = _View(
@@ -255,28 +219,24 @@ def _canaries_fall_short(view: _View) -> Decision | None:
 
 
 def _start_more(view: _View) -> Decision | None:
-    """Fill the free places: canaries first, the other waves in order once the gate is open."""
-    room = view.room
-    start: dict[int, int] = {}
-    for wave in view.waves:
-        if not _may_start(view, wave):
-            break
-        count = min(room, _startable(wave))
-        if count:
-            start[wave.wave] = count
-            room -= count
-    if not start:
+    """Fill the free places: installs before starts, for windows close; canaries first, the others once the gate is open."""
+    waves = [wave for wave in view.waves if _may_start(view, wave)]
+    install = _shared({wave.wave: wave.installable for wave in waves}, view.room)
+    start = _shared({wave.wave: _startable(wave) for wave in waves}, view.room - sum(install.values()))
+    if not start and not install:
         return None
 
-    what = "canary" if set(start) == {CANARY_WAVE} and view.rollout.canary_count else "upgrade"
-    many = "canaries" if what == "canary" else "upgrades"
-    reason = f"starting {_count(sum(start.values()), what, many)}; {view.room} of {view.rollout.max_active} places are free"
-    return Decision(verdict=Verdict.RUN, start=start, reason=reason, code="starting")
+    only_canaries = {*start, *install} == {CANARY_WAVE} and view.rollout.canary_count
+    what = ("canary", "canaries") if only_canaries else ("upgrade",)
+    steps = {"starting": sum(start.values()), "letting install": sum(install.values())}
+    doing = " and ".join(f"{verb} {_count(number, *what)}" for verb, number in steps.items() if number)
+    reason = f"{doing}; {view.room} of {view.rollout.max_active} places are free"
+    return Decision(verdict=Verdict.RUN, start=start, install=install, reason=reason, code="starting")
 
 
 def _wait(view: _View) -> Decision:
     """Say what is being waited for, the narrowest place first."""
-    startable = sum(_startable(wave) for wave in view.waves if _may_start(view, wave))
+    startable = sum(_startable(wave) + wave.installable for wave in view.waves if _may_start(view, wave))
     if startable and not view.room:
         reason = f"all {view.rollout.max_active} places are taken; {_count(startable, 'upgrade')} waiting for one"
         return Decision(verdict=Verdict.HOLD, reason=reason, code="waiting_for_place")
@@ -285,10 +245,16 @@ def _wait(view: _View) -> Decision:
 
     scheduled = view.everyone.of([UpgradeState.SCHEDULED])
     if scheduled:
-        reason = f"waiting for {_count(scheduled, 'terminal')} that cannot start now (offline, not ready or outside the window)"
+        reason = f"waiting for {_count(scheduled, 'terminal')} that cannot start now (offline or not ready)"
+        reason += f"; {staged} {_STAGED}" if (staged := view.everyone.of([UpgradeState.STAGED])) else ""
         return Decision(verdict=Verdict.HOLD, reason=reason, code="waiting_for_terminals")
 
-    stands = {"under way": ACTIVE, "soaking": [UpgradeState.SOAKING], "postponed by the merchant": [UpgradeState.DEFERRED]}
+    stands = {
+        "under way": ACTIVE,
+        _STAGED: [UpgradeState.STAGED],
+        "soaking": [UpgradeState.SOAKING],
+        "postponed by the merchant": [UpgradeState.DEFERRED],
+    }
     parts = [f"{view.everyone.of(states)} {words}" for words, states in stands.items() if view.everyone.of(states)]
     return Decision(verdict=Verdict.HOLD, reason=f"waiting for upgrades: {', '.join(parts)}", code="waiting_for_upgrades")
 
@@ -305,6 +271,14 @@ RULES: Final[tuple[Rule, ...]] = (
 
 
 # -- what the rules share
+
+
+def _shared(wanted: Mapping[int, int], room: int) -> dict[int, int]:
+    """``room`` places given to the waves in order."""
+    given: dict[int, int] = {}
+    for wave, count in wanted.items():
+        given[wave] = min(count, room - sum(given.values()))
+    return {wave: count for wave, count in given.items() if count > 0}
 
 
 def _may_start(view: _View, wave: WaveCounts) -> bool:
@@ -324,22 +298,18 @@ def _gate_reason(view: _View) -> str:
     what = "survive their soak" if view.rollout.gate == "succeeded" else "prove that they work"
     canaries = _count(view.canary.total, "canary", "canaries")
     away = view.canary.of([UpgradeState.SCHEDULED, UpgradeState.DEFERRED])
-    waiting = f", {away} cannot start now (offline, not ready, postponed or outside the window)" if away else ""
+    staged = view.canary.of([UpgradeState.STAGED])
+    parts = {"cannot start now (offline, not ready or postponed)": away, _STAGED: staged}
+    waiting = "".join(f", {number} {words}" for words, number in parts.items() if number)
     return f"waiting for {view.needed} of {canaries} to {what}; {view.passed} did so far{waiting}"
 
 
 def _together(waves: Iterable[WaveCounts]) -> _Tally:
-    counts: dict[UpgradeState, int] = {}
+    counts: Counter[UpgradeState] = Counter()
     for wave in waves:
-        for state, count in wave.by_state.items():
-            counts[state] = counts.get(state, 0) + count
+        counts.update(wave.by_state)
     return _Tally(counts)
 
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _check(holds: bool, name: str, found: object, expected: str) -> None:  # noqa: FBT001 - a check reads best with its condition first
-    if not holds:
-        raise RequestError(f"{name} must be {expected}; it is {found!r}", code="rollout_invalid", field=name, found=found)

@@ -17,6 +17,7 @@ _PLAIN = {
     "top": "top_seq",
     "before": "attempt_seq",
     "nb": "not_before",
+    "tz": "zone",
     "pa": "progress_at",
     "soak": "soak_until",
     "begun": "begun",
@@ -28,6 +29,8 @@ _PLAIN = {
     "x": "transfer",
     "sent": "sent_bytes",
 }
+#: States that wait for a time of their own.
+_DUE = frozenset({UpgradeState.SCHEDULED, UpgradeState.STAGED})
 #: Range sets, by their key.
 _RANGES = {"seqs": "seqs", "have": "have"}
 
@@ -40,7 +43,7 @@ def save(upgrade: Upgrade, have_bytes: int) -> SaveUpgrade:
         campaign=upgrade.plan.campaign,
         state=upgrade.state,
         state_since_us=int(upgrade.since * 1e6),
-        due_us=int(upgrade.not_before * 1e6) if upgrade.state is UpgradeState.SCHEDULED else 0,
+        due_us=int(upgrade.not_before * 1e6) if upgrade.state in _DUE else 0,
         attempt=upgrade.attempt,
         code=upgrade.code.value,
         have_bytes=have_bytes,

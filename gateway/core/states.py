@@ -87,10 +87,9 @@ FINAL: Final = frozenset({_S.SUCCEEDED, _S.REJECTED, _S.FAILED, _S.ROLLED_BACK, 
 ASSUMED: Final = frozenset({_S.FAILED, _S.EXPIRED, _S.CANCELLED})
 #: The terminal still runs its old version and nothing of the spare slot matters: may be cancelled, expired or tried again.
 REVOCABLE: Final = PATH[: PATH.index(_S.INSTALLING)]
-#: Occupies a place under the campaign's concurrency cap while its terminal is online.
-ACTIVE: Final = frozenset(
-    {_S.OFFERED, _S.PREPARING, _S.READY, _S.TRANSFERRING, _S.STAGED, _S.INSTALLING, _S.VERIFYING, _S.ROLLING_BACK}
-)
+#: Occupies a place under the campaign's concurrency cap while its terminal is online. Who is staged either goes on at once, or
+#: waits for a window or a release, for hours, and disturbs nobody.
+ACTIVE: Final = frozenset({_S.OFFERED, _S.PREPARING, _S.READY, _S.TRANSFERRING, _S.INSTALLING, _S.VERIFYING, _S.ROLLING_BACK})
 #: While these last, no other order disturbs the terminal.
 UNDISTURBED: Final = frozenset({_S.INSTALLING, _S.VERIFYING, _S.ROLLING_BACK})
 #: The terminal has verified the whole package.

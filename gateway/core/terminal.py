@@ -22,7 +22,7 @@ from gateway.core.effects import (
     SendReceipt,
     SendWelcome,
 )
-from gateway.core.events import Acked, End, Event, Heard, Ordered, Refuse, Start, Tick, Unsure
+from gateway.core.events import Acked, End, Event, Heard, Install, Ordered, Refuse, Start, Tick, Unsure
 from gateway.core.order_args import order_args
 from gateway.core.outgoing import OpenOrder, Outgoing
 from gateway.core.states import UNDISTURBED, UpgradeState
@@ -87,6 +87,8 @@ class Terminal:
 
         out: list[Effect] = []
         facts, before = self.facts, (self.presence.epoch, self.online, self.out.counter)
+        if self.upgrade is not None and facts is not None:
+            self.upgrade.zone = facts.time_zone
         entries = self._dispatch(event, now, jitter, out)
         if isinstance(event, Heard):
             self.seen = max(self.seen, now)
@@ -149,19 +151,25 @@ class Terminal:
             case Unsure():
                 self._unsure(now, out)
                 return []
-            case Start():
-                fresh = self.facts if upgrade is not None and now - self.facts_at < upgrade.plan.recheck_s else None
-                return upgrade.start(fresh, now) if upgrade is not None else []
-            case Refuse(code, evidence):
-                return upgrade.refuse(code, evidence, now) if upgrade is not None else []
-            case End(code, actor):
-                return upgrade.end(code, actor, now) if upgrade is not None else []
+            case Start() | Install() | Refuse() | End():
+                return self._decided(upgrade, event, now, jitter) if upgrade is not None else []
             case Ordered():
                 self.out.take(OpenOrder(event.order, event.kind, event.args, event.expires_at))
                 out += self.out.expired(now)
                 return []
             case _:
                 raise AssertionError(event)  # acks take the short way
+
+    def _decided(self, upgrade: Upgrade, event: Start | Install | Refuse | End, now: float, jitter: float) -> list[Append]:
+        match event:
+            case Start():
+                return upgrade.start(self.facts if now - self.facts_at < upgrade.plan.recheck_s else None, now)
+            case Install(actor):
+                return upgrade.install(actor, now, jitter)
+            case Refuse(code, evidence):
+                return upgrade.refuse(code, evidence, now)
+            case End(code, actor):
+                return upgrade.end(code, actor, now)
 
     def _hello(self, hello: Hello, now: float, out: list[Effect]) -> list[Append]:
         is_current = hello.epoch >= self.presence.epoch

@@ -15,7 +15,7 @@ from gateway.core.effects import Append
 from gateway.core.plan import Plan
 from gateway.core.readiness import unready
 from gateway.core.retry import rule_for
-from gateway.core.schedule import is_open, next_opening
+from gateway.core.staging import may_install, slot
 from gateway.core.states import FINAL, HOLDS_PACKAGE, REVOCABLE, Trigger, UpgradeState, advance, allowed
 from gateway.wire.codes import Code, OrderKind
 from gateway.wire.messages import SEGMENT_BYTES, Facts
@@ -59,6 +59,8 @@ class Upgrade:
     # Waiting.
     not_before: float = 0.0
     """Neither offered (scheduled), asked again (deferred, preparing) nor installed (staged) before this time."""
+    zone: str = ""
+    """Where the terminal says it is; its window follows that clock."""
     progress_at: float = 0.0
     soak_until: float = 0.0
     begun: bool = False
@@ -107,7 +109,7 @@ class Upgrade:
             return _NEVER
 
         at = self._state_deadline()
-        if self.state in {_S.DEFERRED, _S.STAGED}:
+        if self.state is _S.DEFERRED or (self.state is _S.STAGED and not self.plan.staging.waits):
             at = min(at, self.not_before)
         if self.state in REVOCABLE:
             at = min(at, self.plan.ends_at)
@@ -143,6 +145,17 @@ class Upgrade:
             self.not_before = now + self.plan.recheck_s
             return [self.note("not_ready", "gateway", now, code, {"needed": needed, "found": found})]
         return self.move(Trigger.START, "campaign", "start", now)
+
+    def install(self, actor: str, now: float, jitter: float) -> list[Append]:
+        """It has a place to install: go, unless its window is closed or too short by now. ``actor`` let it."""
+        if self.state is not _S.STAGED or now < self.not_before:
+            return []
+
+        staging = self.plan.staging
+        window, _ = staging.window_for(self.zone)
+        if window is not None and not may_install(window, int(now * 1e6), staging.need_s):
+            return self._await_window(now, jitter)
+        return self.move(Trigger.INSTALL, actor, "install", now)
 
     def end(self, code: Code, actor: str, now: float) -> list[Append]:
         """The campaign withdraws it: cancelled by a person, or expired. What already installs goes on to its proven end."""
@@ -186,8 +199,8 @@ class Upgrade:
             return self.end(Code.CAMPAIGN_ENDED, "gateway", now)
         if self.state is _S.DEFERRED and now >= self.not_before:
             return self.move(Trigger.RESUME, "gateway", "postponement_over", now)
-        if self.state is _S.STAGED and now >= self.not_before:
-            return self.install(now)
+        if self.state is _S.STAGED and not self.plan.staging.waits:
+            return self.staged(now, jitter)
         if now < self._state_deadline():
             return []
 
@@ -220,13 +233,20 @@ class Upgrade:
 
     # -- how it moves: for this module and ``reports``
 
-    def install(self, now: float) -> list[Append]:
-        """Staged: install now, or when the window opens."""
-        window = self.plan.install_window
-        if window is not None and not is_open(window, int(now * 1e6)):
-            self.not_before = next_opening(window, int(now * 1e6)) / 1e6
-            return []
+    def staged(self, now: float, jitter: float) -> list[Append]:
+        """The terminal holds all of it: install at once, or wait until the campaign gives it a place (``install``)."""
+        if self.plan.staging.waits:
+            return self._await_window(now, jitter)
         return self.move(Trigger.INSTALL, "gateway", "install", now)
+
+    def _await_window(self, now: float, jitter: float) -> list[Append]:
+        staging = self.plan.staging
+        window, source = staging.window_for(self.zone)
+        evidence: dict[str, Any] = {"on_release": staging.on_release}
+        if window is not None:
+            self.not_before = slot(window, int(now * 1e6), staging.need_s, jitter=jitter) / 1e6
+            evidence |= {"not_before_ms": int(self.not_before * 1000), "zone": window.zone, "zone_from": source}
+        return [self.note("install_waits", "gateway", now, Code.OK, evidence)]
 
     def fail(self, code: Code, actor: str, what: str, now: float, jitter: float, evidence: Mapping[str, Any]) -> list[Append]:
         """It failed: try again where the failure's class allows it, else end here."""

@@ -13,8 +13,9 @@ import structlog
 
 from gateway.core import snapshot
 from gateway.core.effects import Append
-from gateway.core.events import End, Event, Refuse, Start
+from gateway.core.events import End, Event, Install, Refuse, Start
 from gateway.core.rollout import Decision, Verdict, WaveCounts, decide
+from gateway.core.staging import released
 from gateway.core.states import REVOCABLE, UpgradeState
 from gateway.engine.clock import Clock
 from gateway.engine.dispatcher import Dispatcher
@@ -99,6 +100,7 @@ class Campaigns:
             return  # what is under way goes on; nothing new starts
         match decision.verdict:
             case Verdict.RUN:
+                await self._install(row, decision)
                 await self._start(row, decision)
             case Verdict.PAUSE:
                 await self._set_state(row, "paused", decision.reason, decision.code)
@@ -115,6 +117,7 @@ class Campaigns:
     async def _counts(self, row: CampaignRow, now: float) -> list[WaveCounts]:
         """How the waves stand, all of it from the store: just after a start, not every session is in memory yet."""
         holding = await progress.occupied(self._db, row.id)
+        installable = await self._installable(row, now)
         by_wave: dict[int, dict[UpgradeState, int]] = {}
         for (wave, state), count in (await progress.counts(self._db, row.id)).items():
             by_wave.setdefault(wave, {})[state] = count
@@ -128,9 +131,27 @@ class Campaigns:
                 by_state=by_wave[wave],
                 holding=0 if place else holding,
                 startable=None if startable is None else startable.get(wave, 0),
+                installable=installable.get(wave, 0),
             )
             for place, wave in enumerate(sorted(by_wave))
         ]
+
+    async def _installable(self, row: CampaignRow, now: float) -> dict[int, int]:
+        """Staged upgrades by wave that only want a place; none while an operator's release is waited for."""
+        if not (await self._plans.of(row.id)).staging.waits or not released(row.settings):
+            return {}
+        return await progress.installable_counts(self._db, row.id, int(now * 1e6))
+
+    async def _install(self, row: CampaignRow, decision: Decision) -> None:
+        """Let staged upgrades install; one whose window has closed meanwhile puts itself down for the next."""
+        now_us = int(self._clock.now() * 1e6)
+        for wave, count in decision.install.items():
+            found = await progress.installable(self._db, row.id, wave, limit=count, due_before_us=now_us)
+            for upgrade in (await upgrades.load(self._db, found)).values():
+                session = await self._sessions.take_upgrade(upgrade)
+                if session is not None:
+                    self._dispatcher.apply(session, Install(row.settings.get("install_released_by", "") or "campaign"))
+                    await self._executor.room()
 
     async def _start(self, row: CampaignRow, decision: Decision) -> None:
         manifest = await self._plans.manifest_of(row.id)

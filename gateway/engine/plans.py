@@ -6,9 +6,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.core.pace import Rollout
 from gateway.core.plan import Plan, Target
 from gateway.core.readiness import Need
-from gateway.core.rollout import Rollout
+from gateway.core.staging import need_s, staging_of
 from gateway.core.states import UpgradeState
 from gateway.errors import StoreError, TrustError, WireError
 from gateway.store import campaigns, packages
@@ -106,6 +107,7 @@ def plan_of(row: CampaignRow, package: PackageRow, manifest: Manifest) -> Plan:
         boot_budget_s=float(given["boot_budget_s"]),
         ends_at=row.ends_us / 1e6 if row.ends_us else started + DEFAULT_DURATION_S,
         deadlines_s=deadlines,
+        staging=staging_of(given, need_s(manifest.size_bytes, manifest.models)),
         **optional,
     )
 

@@ -86,13 +86,41 @@ async def resume(
     return row
 
 
+async def install(services: Services, campaign: str, *, actor: str, note: str = "") -> CampaignRow:
+    """Release the installs of a campaign that stages first and waits for a person; its window still holds.
+
+    Raises:
+        ConflictError: ``campaign_state``, ``install_not_held`` when it does not wait for a release, or ``install_released``.
+    """
+    now_us = services.now_us()
+    async with services.db.write() as tx:
+        row = await known_campaign(tx, campaign)
+        _expect(row, ("running", "paused"), "released to install")
+        terms = of_settings(row.settings)
+        if not terms.install_on_release:
+            text = f"campaign {campaign} does not wait for a release: it was not drawn up with install_on_release"
+            raise ConflictError(text, code="install_not_held")
+        if terms.install_released_by:
+            text = f"the installs of campaign {campaign} were released already, by {terms.install_released_by}"
+            raise ConflictError(text, code="install_released")
+        await campaigns.set_settings(tx, campaign, dict(row.settings) | {"install_released_by": actor})
+        await ledger.append(tx, [entry(row, now_us, actor, "install_released", row.state, {"note": _short(note)})])
+        row = await known_campaign(tx, campaign)
+    _ring(services)
+    return row
+
+
 def stopped_by_rule(row: CampaignRow) -> bool:
     """Whether the campaign is paused, and not by a person."""
     return row.state == "paused" and not row.reason.startswith(_BY_PERSON)
 
 
 def waves_of(
-    counts: Mapping[tuple[int, UpgradeState], int], *, holding: int = 0, startable: Mapping[int, int] | None = None
+    counts: Mapping[tuple[int, UpgradeState], int],
+    *,
+    holding: int = 0,
+    startable: Mapping[int, int] | None = None,
+    installable: Mapping[int, int] | None = None,
 ) -> Sequence[WaveCounts]:
     """The store's counts as the rollout rules take them; places are counted for the whole campaign."""
     by_wave: dict[int, dict[UpgradeState, int]] = {}
@@ -105,6 +133,7 @@ def waves_of(
             by_state=states,
             holding=holding if wave == last else 0,
             startable=None if startable is None else startable.get(wave, 0),
+            installable=0 if installable is None else installable.get(wave, 0),
         )
         for wave, states in sorted(by_wave.items())
     ]

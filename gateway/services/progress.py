@@ -8,7 +8,8 @@ from typing import Final
 
 from gateway.core.estimate import CampaignEstimate, Estimate, Phase, estimate_campaign, estimate_upgrade
 from gateway.core.rollout import CANARY_WAVE, Verdict, decide
-from gateway.core.states import FINAL, UpgradeState
+from gateway.core.staging import released, staging_of, until
+from gateway.core.states import FINAL, REVOCABLE, UpgradeState
 from gateway.services.campaigns import Draft, known_campaign, resolve, usable_package
 from gateway.services.context import Services
 from gateway.services.durations import Spread
@@ -16,6 +17,7 @@ from gateway.services.lifecycle import stopped_by_rule, waves_of
 from gateway.services.measured import Measured, earlier_goodput, shared
 from gateway.services.packages import known_package
 from gateway.services.terms import Terms, of_settings
+from gateway.services.windows import install_words
 from gateway.store import progress, terminals, upgrades
 from gateway.store.campaigns import CampaignRow
 from gateway.store.connection import Transaction
@@ -79,6 +81,8 @@ class CampaignProgress:
     why: str
     """What the campaign does now or waits for, in a sentence."""
     why_code: str
+    install_waits: str
+    """What staged upgrades wait for; empty when none is staged."""
     stopped_by_rule: bool
     upgrade: Estimate
     """One upgrade from its offer on."""
@@ -129,6 +133,8 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
         counts = await progress.counts(tx, campaign)
         codes = await progress.codes(tx, campaign)
         taken = await progress.occupied(tx, campaign)
+        installable = await progress.installable_counts(tx, campaign, now_us) if released(row.settings) else {}
+        next_us = await progress.next_install_us(tx, campaign)
         moving_bytes = await _moving_bytes(tx, campaign)
         measured = await services.measured.of(tx, row, now_us)
 
@@ -139,9 +145,10 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
     ]
     holds_all = sum(count for (_, state), count in counts.items() if state in HOLDS_ALL)
     scheduled = sum(count for (_, state), count in counts.items() if state is UpgradeState.SCHEDULED)
+    staged = sum(count for (_, state), count in counts.items() if state is UpgradeState.STAGED)
     upgrade = _upgrade(package, terms, measured)
     startable = measured.startable
-    why, why_code = _why(row, terms, counts, taken, startable, now_us)
+    why, why_code = _why(row, terms, counts, (taken, startable, installable), now_us)
     return CampaignProgress(
         row=row,
         package=package,
@@ -156,9 +163,10 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
         ],
         why=why,
         why_code=why_code,
+        install_waits="" if next_us is None else f"{staged} staged; the next {install_words(next_us, row, now_us)}",
         stopped_by_rule=stopped_by_rule(row),
         upgrade=upgrade,
-        remaining=_remaining(waves, upgrade, terms, unreachable=max(0, scheduled - sum(startable.values()))),
+        remaining=_remaining(waves, upgrade, terms, unreachable=max(0, scheduled - sum(startable.values())), now_us=now_us),
         measured=measured.spreads(),
         transfers=measured.totals,
     )
@@ -182,7 +190,8 @@ async def preview(services: Services, draft: Draft) -> Preview:
             sample += rows[:_SAMPLE]
         rat, model = shared(sample)
         earlier = await earlier_goodput(tx, model=model, rat=rat)
-    measured = Measured(at_us=services.now_us(), durations_s={}, transfers_s=(), rat=rat, model=model, earlier=earlier)
+    now_us = services.now_us()
+    measured = Measured(at_us=now_us, durations_s={}, transfers_s=(), rat=rat, model=model, earlier=earlier)
     upgrade = _upgrade(package, draft.terms, measured)
     canaries = min(len(draft.canaries) or draft.terms.canary_count, total)
     waves = [
@@ -195,7 +204,7 @@ async def preview(services: Services, draft: Draft) -> Preview:
         online_count=online,
         package=package,
         upgrade=upgrade,
-        remaining=_remaining(waves, upgrade, draft.terms, unreachable=total - online),
+        remaining=_remaining(waves, upgrade, draft.terms, unreachable=total - online, now_us=now_us),
     )
 
 
@@ -219,7 +228,9 @@ def _upgrade(package: PackageRow, terms: Terms, measured: Measured) -> Estimate:
     )
 
 
-def _remaining(waves: Sequence[WaveProgress], upgrade: Estimate, terms: Terms, *, unreachable: int) -> CampaignEstimate:
+def _remaining(
+    waves: Sequence[WaveProgress], upgrade: Estimate, terms: Terms, *, unreachable: int, now_us: int
+) -> CampaignEstimate:
     together: dict[UpgradeState, int] = {}
     for wave in waves:
         for state, count in wave.by_state.items():
@@ -227,7 +238,7 @@ def _remaining(waves: Sequence[WaveProgress], upgrade: Estimate, terms: Terms, *
     canary = next((wave.by_state for wave in waves if wave.wave == CANARY_WAVE), {})
     passed = FINAL if terms.gate == "succeeded" else FINAL | {UpgradeState.SOAKING}
     waiting = sum(count for state, count in canary.items() if state not in passed)
-    return estimate_campaign(
+    found = estimate_campaign(
         together,
         upgrade,
         max_active=terms.max_active,
@@ -235,14 +246,17 @@ def _remaining(waves: Sequence[WaveProgress], upgrade: Estimate, terms: Terms, *
         canary_left=0 if terms.canary_waived else waiting,
         canary_soaks=terms.gate == "succeeded",
     )
+    window = staging_of(terms.as_settings()).window
+    if window is None or not any(together.get(state) for state in REVOCABLE):
+        return found
+    return replace(found, remaining=until(found.remaining, window, now_us))
 
 
 def _why(
     row: CampaignRow,
     terms: Terms,
     counts: Mapping[tuple[int, UpgradeState], int],
-    taken: int,
-    startable: Mapping[int, int],
+    places: tuple[int, Mapping[int, int], Mapping[int, int]],
     now_us: int,
 ) -> tuple[str, str]:
     """The sentence and code for people; the engine's own decision follows from the same rules."""
@@ -250,7 +264,8 @@ def _why(
         return "not started yet", "draft"
     if row.state != "running":
         return row.reason or row.state, row.state
-    waves = waves_of(counts, holding=taken, startable=startable)
+    taken, startable, installable = places
+    waves = waves_of(counts, holding=taken, startable=startable, installable=installable)
     decision = decide(terms.rollout(), waves, now=now_us, ends_at=row.ends_us)
     if decision.verdict is Verdict.FINISH:
         return f"finishing: {decision.reason}", decision.code

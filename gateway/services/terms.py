@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
+from gateway.core.pace import Rollout
 from gateway.core.plan import DEADLINES_S
-from gateway.core.rollout import Rollout
 from gateway.core.states import UpgradeState
 from gateway.errors import RequestError
+from gateway.services import windows
 
 CANARY_MAX: Final = 1000
 YEAR_S: Final = 366 * 86_400.0
@@ -53,6 +54,14 @@ class Terms:
     deadlines_s: Mapping[str, float] = field(default_factory=dict)
     """Longest stay by state; a state that is missing keeps its usual one."""
 
+    # what comes between staged and install
+    install_window: Mapping[str, Any] | None = None
+    """Installs begin inside it only (``windows``); ``None``: at any time."""
+    install_on_release: bool = False
+    """Installs begin only once an operator has released them."""
+    install_released_by: str = ""
+    """Who did."""
+
     # what the operator saw and accepted when resuming
     forgiven_count: int = 0
     canary_waived: bool = False
@@ -70,6 +79,7 @@ class Terms:
             known = ", ".join(DEADLINES_S)
             _check(state in {one.value for one in DEADLINES_S}, "deadlines_s", f"states with a deadline: {known}")
             _check(1 <= longest_s <= YEAR_S, "deadlines_s", f"1 to {YEAR_S:g} seconds for each state")
+        windows.normal(self.install_window)
         self.rollout()
 
     @property
@@ -101,6 +111,7 @@ class Terms:
         return {one.name: getattr(self, one.name) for one in fields(self)} | {
             "canary_needed": self.needed,
             "deadlines_s": dict(self.deadlines_s),
+            "install_window": windows.normal(self.install_window),
         }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.estimate import Estimate, Goodput, estimate_upgrade
+from gateway.core.staging import delayed
 from gateway.core.states import FINAL, UpgradeState
 from gateway.errors import NotFoundError, RequestError
 from gateway.services import cursors
@@ -17,6 +18,7 @@ from gateway.services.measured import Measured
 from gateway.services.packages import known_package
 from gateway.services.pages import Page, page_of
 from gateway.services.terms import of_settings
+from gateway.services.windows import wait_of, waits_for
 from gateway.store import ledger, terminals, transfers, upgrades
 from gateway.store.campaigns import CampaignRow
 from gateway.store.ledger import Entry
@@ -32,10 +34,20 @@ OWN_RATE_AFTER_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One upgrade of a list."""
+
+    row: UpgradeRow
+    waits: str
+    """What it waits for before it installs; empty when it is not staged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeDetail:
     """One upgrade with all that is known of it."""
 
     row: UpgradeRow
+    waits: str
     campaign: CampaignRow
     package: PackageRow
     terminal: TerminalRow
@@ -52,7 +64,7 @@ class UpgradeDetail:
 
 async def listing(
     services: Services, campaign: str, *, states: Collection[str] = (), wave: int | None = None, cursor: str | None, limit: int
-) -> Page[UpgradeRow]:
+) -> Page[Seen]:
     """Upgrades of a campaign by terminal id; ``NotFoundError``, ``RequestError`` (``state_unknown``, ``cursor_invalid``)."""
     unknown = sorted(set(states) - {state.value for state in UpgradeState})
     if unknown:
@@ -60,9 +72,11 @@ async def listing(
         raise RequestError(f"an upgrade is never {unknown[0][:40]!r}: {known}", code="state_unknown")
     after = cursors.decode("upgrades", cursor)
     async with services.db.read() as tx:
-        await known_campaign(tx, campaign)
+        drawn_up = await known_campaign(tx, campaign)
         rows = await upgrades.page(tx, campaign, states=states, wave=wave, after=after, limit=limit + 1)
-    return page_of("upgrades", rows, limit, lambda row: row.terminal)
+    now_us = services.now_us()
+    seen = [Seen(row=row, waits=waits_for(row, drawn_up, now_us)) for row in rows]
+    return page_of("upgrades", seen, limit, lambda one: one.row.terminal)
 
 
 async def transfers_of(services: Services, upgrade: str) -> Sequence[TransferRow]:
@@ -90,6 +104,7 @@ async def show(services: Services, upgrade: str) -> UpgradeDetail:
     received_bytes, wasted_bytes = _bytes_of(history)
     return UpgradeDetail(
         row=row,
+        waits=waits_for(row, campaign, now_us),
         campaign=campaign,
         package=package,
         terminal=terminal,
@@ -120,7 +135,7 @@ def _estimate(
     goodput = Goodput.of(own_bps) or measured.goodput(package.size_bytes)
     if row.state is UpgradeState.TRANSFERRING and row.have_bytes and in_state_s >= OWN_RATE_AFTER_S:
         goodput = Goodput.of([row.have_bytes / in_state_s])
-    return estimate_upgrade(
+    found = estimate_upgrade(
         size_bytes=package.size_bytes,
         bytes_left=max(0, package.size_bytes - row.have_bytes),
         goodput=goodput,
@@ -133,6 +148,7 @@ def _estimate(
         rat=terminal.facts.rat if terminal.facts else "",
         silent_s=0.0 if terminal.online else max(0.0, (now_us - terminal.seen_us) / 1e6) if terminal.seen_us else 0.0,
     )
+    return delayed(found, wait_of(found, row, campaign.settings, terminal.facts.time_zone if terminal.facts else "", now_us))
 
 
 def _bytes_of(history: Sequence[Entry]) -> tuple[int | None, int | None]:

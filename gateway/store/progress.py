@@ -19,6 +19,7 @@ from gateway.store.selection import chunks
 
 _ACTIVE: Final = tuple(sorted(state.value for state in ACTIVE))
 _UNDER_WAY: Final = tuple(state for state in OPEN_STATES if state != UpgradeState.SCHEDULED.value)
+_HERE: Final = upgrades.join(terminals, terminals.c.id == upgrades.c.terminal)
 _OTHER: Final = upgrades.alias("other")
 #: Another upgrade of the terminal is under way. Whoever is so busy is no candidate, else it would keep those behind it waiting.
 _BUSY: Final = (
@@ -129,6 +130,50 @@ async def startable(db: Source, campaign: str, due_before_us: int) -> dict[int, 
     )
     async with reading(db) as tx:
         return {row.wave: row.number for row in await tx.fetch(statement)}
+
+
+async def installable(db: Source, campaign: str, wave: int, *, limit: int, due_before_us: int) -> Sequence[str]:
+    """The next ``limit`` staged upgrades of a wave whose time has come and whose terminal is online, the longest due first."""
+    statement = (
+        sa.select(upgrades.c.id)
+        .select_from(_HERE)
+        .where(*_is_staged_here(campaign, due_before_us), upgrades.c.wave == wave)
+        .order_by(upgrades.c.due_us, upgrades.c.terminal)
+        .limit(limit)
+    )
+    async with reading(db) as tx:
+        return [row.id for row in await tx.fetch(statement)]
+
+
+async def installable_counts(db: Source, campaign: str, due_before_us: int) -> dict[int, int]:
+    """How many of each wave ``installable`` would find."""
+    statement = (
+        sa.select(upgrades.c.wave, sa.func.count().label("number"))
+        .select_from(_HERE)
+        .where(*_is_staged_here(campaign, due_before_us))
+        .group_by(upgrades.c.wave)
+    )
+    async with reading(db) as tx:
+        return {row.wave: row.number for row in await tx.fetch(statement)}
+
+
+async def next_install_us(db: Source, campaign: str) -> int | None:
+    """The earliest time for which a staged upgrade is put down; ``None`` when none is staged."""
+    statement = sa.select(sa.func.min(upgrades.c.due_us)).where(
+        upgrades.c.campaign == campaign, upgrades.c.state == UpgradeState.STAGED.value
+    )
+    async with reading(db) as tx:
+        found: int | None = (await tx.fetch(statement))[0][0]
+    return found
+
+
+def _is_staged_here(campaign: str, due_before_us: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        upgrades.c.campaign == campaign,
+        upgrades.c.state == UpgradeState.STAGED.value,
+        upgrades.c.due_us <= due_before_us,
+        terminals.c.online == 1,
+    )
 
 
 async def timelines(db: Source, campaign: str, *, after: str = "", limit: int = 500) -> Sequence[Timeline]:

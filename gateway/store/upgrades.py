@@ -34,7 +34,7 @@ class UpgradeRow:
     state: UpgradeState
     state_since_us: int
     due_us: int
-    """Not to be started before."""
+    """Not to be started (scheduled) or installed (staged) before."""
     attempt: int
     code: str
     have_bytes: int

@@ -108,6 +108,11 @@ NONSENSE: Final[tuple[tuple[dict[str, object], int, str], ...]] = (
     ({"terms": {"soak_s": "NaN"}}, 422, "validation_failed"),
     ({"terms": {"deadlines_s": {"sleeping": 5}}}, 422, "terms_invalid"),
     ({"terms": {"wave_count": 5}}, 422, "validation_failed"),
+    ({"terms": {"install_window": {"start": "25:00", "end": "05:00"}}}, 422, "window_invalid"),
+    ({"terms": {"install_window": {"start": "02:00"}}}, 422, "validation_failed"),
+    ({"terms": {"install_window": {"start": "02:00", "end": "05:00", "days": []}}}, 422, "window_invalid"),
+    ({"terms": {"install_window": {"start": "02:00", "end": "05:00", "days": ["someday"]}}}, 422, "window_invalid"),
+    ({"terms": {"install_window": {"start": "02:00", "end": "05:00", "zone": "Mars/Olympus"}}}, 422, "zone_unknown"),
     ({"name": "a\nb"}, 422, "validation_failed"),
 )
 

@@ -8,7 +8,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.rollout import FAILURES, Decision, Rollout, Verdict, WaveCounts, decide
+from gateway.core.pace import Rollout
+from gateway.core.rollout import FAILURES, Decision, Verdict, WaveCounts, decide
 from gateway.core.states import ACTIVE, FINAL, REVOCABLE, TRANSITIONS, UpgradeState
 
 S = UpgradeState

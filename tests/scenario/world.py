@@ -29,10 +29,10 @@ from gateway.core.effects import (
     SendReceipt,
     SendWelcome,
 )
-from gateway.core.events import Acked, Event, Heard, Start, Tick, Unsure
+from gateway.core.events import Acked, Event, Heard, Install, Start, Tick, Unsure
 from gateway.core.plan import Plan
 from gateway.core.snapshot import restore, save
-from gateway.core.states import FINAL, UpgradeState
+from gateway.core.states import ACTIVE, FINAL, UpgradeState
 from gateway.core.terminal import Terminal
 from gateway.core.upgrade import Upgrade
 from gateway.errors import WireError
@@ -128,6 +128,15 @@ class World:
             session.upgrade is not None and self.state(session.id) in FINAL and not session.upgrade.withdrawn
             for session in self.sessions.values()
         )
+
+    def let_install(self, most: int) -> None:
+        """The campaign's part for staged upgrades whose time has come: looks for free places every few seconds."""
+        here = [(name, one.upgrade) for name, one in self.sessions.items() if one.online and one.upgrade is not None]
+        free = max(0, most - sum(upgrade.state in ACTIVE for _, upgrade in here))
+        due = [name for name, upgrade in here if upgrade.state is UpgradeState.STAGED and upgrade.not_before <= self.now]
+        for name in due[:free]:
+            self._apply(name, Install("campaign"))
+        self._at(self.now + 5, lambda: self.let_install(most))
 
     # -- the gateway's side
 

@@ -23,7 +23,7 @@ NAMED: Final = set(re.findall(r"`([a-z_]+)`", TEXT))
 #: Reasons for refusing a message from the air; counted as ``bad:<reason>``, never told to a person as an error.
 _ON_THE_AIR: Final = ("gateway/wire/", "gateway/link/", "gateway/engine/", "gateway/core/transfer/")
 #: Terms that only the gateway itself sets.
-_INNER_TERMS: Final = {"forgiven_count", "canary_waived"}
+_INNER_TERMS: Final = {"forgiven_count", "canary_waived", "install_released_by"}
 
 
 def codes_in_source() -> set[str]:

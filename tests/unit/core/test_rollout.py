@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.core import rollout as rollout_module
-from gateway.core.rollout import RULES, Decision, Rollout, Verdict, WaveCounts, decide
+from gateway.core.pace import Rollout
+from gateway.core.rollout import RULES, Decision, Verdict, WaveCounts, decide
 from gateway.core.states import ACTIVE, UpgradeState
 from gateway.errors import RequestError
 

@@ -26,10 +26,13 @@ def test_an_upgrade_that_was_never_started_has_no_snapshot() -> None:
     assert Upgrade("u1", "T1", PLAN) == again
 
 
-def test_only_a_scheduled_upgrade_says_when_it_may_start() -> None:
+def test_scheduled_and_staged_upgrades_say_when_they_may_go_on() -> None:
     """The campaign's query reads it."""
     upgrade = Upgrade("u1", "T1", PLAN, not_before=NOW)
     assert save(upgrade, 0).due_us == int(NOW * 1e6)
 
     upgrade.state = UpgradeState.STAGED
+    assert save(upgrade, 0).due_us == int(NOW * 1e6)
+
+    upgrade.state = UpgradeState.DEFERRED
     assert save(upgrade, 0).due_us == 0

@@ -110,8 +110,8 @@ def test_a_roll_back_is_ordered_only_of_a_version_that_has_booted() -> None:
     assert rows(trigger=T.ROLL_BACK) == {S.VERIFYING: S.ROLLING_BACK, S.SOAKING: S.ROLLING_BACK}
 
 
-def test_waiting_soaking_and_ended_upgrades_take_no_place() -> None:
-    assert set(S) - FINAL - {S.SCHEDULED, S.DEFERRED, S.SOAKING} == ACTIVE
+def test_waiting_staged_soaking_and_ended_upgrades_take_no_place() -> None:
+    assert set(S) - FINAL - {S.SCHEDULED, S.DEFERRED, S.STAGED, S.SOAKING} == ACTIVE
 
 
 def test_a_row_that_is_missing_names_state_and_trigger() -> None:

@@ -8,8 +8,9 @@ from datetime import time
 import pytest
 
 from gateway.core.effects import Append, SendWelcome
-from gateway.core.events import End, Heard, Start, Tick
+from gateway.core.events import End, Heard, Install, Start, Tick
 from gateway.core.schedule import Window
+from gateway.core.staging import Staging
 from gateway.core.states import FINAL, UpgradeState
 from gateway.core.upgrade import Upgrade
 from gateway.wire.codes import Code, OrderKind, What
@@ -245,14 +246,16 @@ def test_the_end_of_the_campaign_expires_what_has_not_begun_to_install() -> None
 def test_installing_waits_for_its_window() -> None:
     """Pre-staged by day, installed by night."""
     window = Window(days=frozenset(range(7)), start=time(2), end=time(4), zone="UTC")
-    found, _ = brought_to(UpgradeState.TRANSFERRING, replace(PLAN, install_window=window))
+    found, _ = brought_to(UpgradeState.TRANSFERRING, replace(PLAN, staging=Staging(window=window)))
     found.handle(report(What.STAGED, 3), NOW)
     assert found.upgrade is not None
     assert UpgradeState.STAGED is found.upgrade.state
 
-    opening = found.deadline()
-    assert opening % 86_400 == 2 * 3600
-    assert kinds(found.handle(Tick(), opening)) == [OrderKind.UPGRADE_INSTALL]
+    slot = found.upgrade.not_before
+    assert 2 * 3600 < slot % 86_400 < 4 * 3600
+    assert kinds(found.handle(Tick(), slot)) == []
+    assert kinds(found.handle(Install("campaign"), slot - 1)) == []
+    assert kinds(found.handle(Install("campaign"), slot)) == [OrderKind.UPGRADE_INSTALL]
 
 
 def test_a_postponement_past_the_end_is_cut_to_it() -> None:

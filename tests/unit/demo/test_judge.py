@@ -58,6 +58,7 @@ def told(**changes: object) -> UpgradeDetailOut:
         attempt=1,
         code="ok",
         verified_bytes=SIZE,
+        waits="",
         package="p-1",
         package_bytes=SIZE,
         received_bytes=SIZE,
