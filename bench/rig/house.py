@@ -54,8 +54,11 @@ class Sample:
 class House:
     """See the module. ``terminals`` are known to the broker and registered, and not yet running."""
 
-    def __init__(self, folder: Path, terminals: Sequence[str], *, seed: int) -> None:
-        """Nothing runs before ``with``."""
+    def __init__(
+        self, folder: Path, terminals: Sequence[str], *, seed: int, settings: Mapping[str, str | int] | None = None
+    ) -> None:
+        """Nothing runs before ``with``. ``settings`` of the gateway beside those that every benchmark needs."""
+        self._settings = settings or {}
         self.folder = folder
         self.terminals = list(terminals)
         self.broker = Broker(folder / "broker")
@@ -201,6 +204,7 @@ class House:
             f'broker_username = "{self.broker.gateway_user}"\nbroker_password = "{self.broker.gateway_password}"\n'
             f'http_port = {port}\ntoken = "{token}"\n'
             f'order_key_file = "keys/order.key"\npublisher_key_files = ["keys/publisher.pub"]\nlog_level = "warning"\n'
+            + "".join(f"{key} = {json.dumps(value)}\n" for key, value in self._settings.items())
         )
         return settings
 
