@@ -84,14 +84,14 @@ def figure(line: Line, radio: Radio) -> Figure:
         end=RUN_S,
         step=10.0,
         bands=[(paid.card_at, paid.ends_at) for paid in line.paid],
-        band_name="payment: transfer braked",
+        band_name="payment, and the brake",
         panels=[
             Panel(
                 title="Link, kB/s",
                 top=250,
                 step=50,
                 series=[
-                    Series(name="what the link carries", tone="grey", shape="area", points=link),
+                    Series(name="what the link carries", tone="blue", shape="area", points=link),
                     Series(name="goodput", tone="blue", shape="line", points=goodput),
                 ],
             ),

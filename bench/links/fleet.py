@@ -1,7 +1,7 @@
 """The process on the terminals' side of ``bench/transfer.py``: all terminals of one row, each with its bearer and its till.
 
 ``python -m bench.links.fleet JOB.json``. With ``kind`` *terminals* they are the simulator's; *stream* and *download* are the
-rivals. Payments begin ``PREPARE_S`` after the bearers, measured time ``SETTLE_S`` later, at the same moments of the bearers for
+rivals. Payments begin ``prepare_s`` after the bearers, measured time ``SETTLE_S`` later, at the same moments of the bearers for
 all kinds; by then all must have begun to receive. What each received, what its bearer
 could have carried and its payments within that time are written to the job's ``result`` file.
 """
@@ -31,7 +31,6 @@ from device_sim.radio import Radio
 from device_sim.scenario import read_scenario
 from device_sim.swarm import BrokerAddress, Plan, Swarm
 
-PREPARE_S: Final = 20.0  # orders, preparations; no payments yet, since the gateway does not bother a terminal that is paying
 SETTLE_S: Final = 10.0
 
 
@@ -41,6 +40,8 @@ class Job:
 
     kind: str
     seed: int
+    prepare_s: float
+    """For orders and preparations; no payments yet, since the gateway does not bother a terminal that is paying."""
     duration_s: float
     rates_bps: Mapping[str, float]
     """By terminal."""
@@ -66,7 +67,7 @@ def make_link(job: Job, name: str, origin: float) -> Link:
     """The same for the same seed and terminal, whatever is transferred."""
     seed = zlib.crc32(f"{job.seed}/{name}".encode())
     radio, alone = radio_pair(job.rates_bps[name], seed, origin)
-    return Link(radio=radio, alone=alone, till=Till(radio, alone, Random(seed + 1), origin + PREPARE_S))
+    return Link(radio=radio, alone=alone, till=Till(radio, alone, Random(seed + 1), origin + job.prepare_s))
 
 
 class Fleet(Swarm):
@@ -92,9 +93,11 @@ class MemberReceiver:
         self._fleet, self._name = fleet, name
 
     def meters(self) -> Meters:
-        """By its tally; the wire by its bulk connection, which is never renewed here (``useful`` would show it)."""
+        """By its tally; the wire by its bulk connection, which must be there all the time."""
         member = self._fleet.members[self._name]
         tally = member.terminal.board.tally
+        if member.bulk is None and tally.useful_bytes:
+            raise RuntimeError(f"{self._name} has no bulk connection any more: the package was too small, or the link broke")
         wire = member.bulk.bytes_in if member.bulk is not None else 0
         return Meters(wire_bytes=wire, received_bytes=tally.received_bytes, useful_bytes=tally.useful_bytes)
 
@@ -138,7 +141,7 @@ async def _pay(till: Till) -> None:
 
 async def _measure(job: Job, links: Mapping[str, Link], receivers: Mapping[str, Receiver], origin: float) -> None:
     loop = asyncio.get_running_loop()
-    await anyio.sleep(origin + PREPARE_S - loop.time())
+    await anyio.sleep(origin + job.prepare_s - loop.time())
     waiting = [name for name, receiver in receivers.items() if not receiver.meters().useful_bytes]
     if waiting:
         raise RuntimeError(f"no data for {waiting}")

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 WIDTH: Final = 960
 LEFT: Final = 64
 RIGHT: Final = 20
-TOP: Final = 64
+TOP: Final = 78
 GAP: Final = 46
 BOTTOM: Final = 48
 
@@ -25,7 +25,7 @@ _STYLE: Final = """
 text { font: 12px system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #57606a }
 .title { font-size: 16px; font-weight: 600; fill: #24292f }
 .name { font-weight: 600; fill: #24292f }
-.grid { stroke: #8c959f; stroke-opacity: .28; stroke-width: 1 }
+.grid { stroke: #8c959f; stroke-opacity: .25; stroke-width: 1 }
 .axis { stroke: #8c959f; stroke-width: 1 }
 .band { fill: #8c959f; fill-opacity: .22 }
 .line { fill: none; stroke-width: 1.6; stroke-linejoin: round }
