@@ -24,6 +24,9 @@ RATE_BPS: Final = 1_000_000.0
 RUN_S: Final = 120.0
 FROM_S: Final = 10.0
 STEP_S: Final = 0.5
+#: What is shown, and its name in the picture.
+PACING: Final = FixedWindow
+POLICY: Final = "Fixed window of 64 KiB"
 TARGET_MS: Final = 60.0
 TOP_KIB: Final = 80
 TOP_MS: Final = 400
@@ -37,7 +40,7 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, help="write the picture there")
     given = parser.parse_args()
     radio, alone = radio_pair(RATE_BPS, given.seed)
-    line = Line(radio=radio, alone=alone, pacing=FixedWindow(), rng=Random(given.seed + 1))
+    line = Line(radio=radio, alone=alone, pacing=PACING(), rng=Random(given.seed + 1))
     line.run(RUN_S)
     report = Report("control", given.seed, given.quick)
     settled = [trace for trace in line.traces if trace.at >= FROM_S]
@@ -78,7 +81,7 @@ def figure(line: Line, radio: Radio) -> Figure:
     delays = [(paid.answered_at, 1000 * paid.delay_s) for paid in line.paid]
     alone = [(paid.answered_at, 1000 * paid.alone_s) for paid in line.paid]
     return Figure(
-        title="A transfer that makes way for payments",
+        title=f"{POLICY}: a transfer beside payments",
         subtitle="One terminal, 1 Mbit/s with log-normal changes and short stalls, 40 ms each way, a payment about every 15 s",
         start=0.0,
         end=RUN_S,
