@@ -21,7 +21,7 @@ from typing import Any, Final, get_args
 from bench.links.fleet import SETTLE_S, Job
 from bench.rig.house import BenchError, House
 from bench.rig.meter import cpu_s
-from bench.rig.report import Cell, Report
+from bench.rig.report import Cell, Report, quantile
 from gateway.config import Settings
 from tests.harness.broker import Broker
 from tests.harness.process import Process
@@ -253,11 +253,6 @@ def _judge(report: Report, load: Load, rows: Sequence[Mapping[str, Cell]]) -> No
             report.aim(
                 f"times stop and wait, {where}", value(OURS, rate, "kB/s") / value(WAIT, rate, "kB/s"), ">=", FASTER[rate]
             )
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that ``share`` of all do not exceed; not a number when there are none."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else math.nan
 
 
 if __name__ == "__main__":

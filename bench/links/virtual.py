@@ -54,6 +54,7 @@ class Trace:
     in_flight_bytes: int
     queue_s: float
     delivered_bytes: int
+    wire_bytes: int
 
 
 class Line:
@@ -84,6 +85,8 @@ class Line:
         self._pause_seq = 0
         self._check_at = float("inf")
         self.delivered_bytes = 0
+        self.wire_bytes = 0
+        """Of chunks that brought something new, with what frames them."""
         self.paid: list[Paid] = []
         self.traces: list[Trace] = []
 
@@ -135,7 +138,9 @@ class Line:
         size, first = len(chunk.data), chunk.index
         new = not self._held.covers(first, first + size // BLOCK_BYTES)
         self._held.add(first, first + size // BLOCK_BYTES)
-        self.delivered_bytes += size if new else 0
+        if new:
+            self.delivered_bytes += size
+            self.wire_bytes += size + CHUNK_OVERHEAD_BYTES
         if self._acks.on_chunk(chunk, now, self._policy) or not new:
             self._acknowledge(now)
         else:
@@ -204,6 +209,7 @@ class Line:
                 in_flight_bytes=self._transfer.in_flight_bytes,
                 queue_s=self._radio.down.backlog_s(now),
                 delivered_bytes=self.delivered_bytes,
+                wire_bytes=self.wire_bytes,
             )
         )
         self._at(now + SAMPLE_S, self._sample)

@@ -94,6 +94,11 @@ def render(rows: Sequence[Mapping[str, Cell]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that ``share`` of all do not exceed; not a number when there are none."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else math.nan
+
+
 def _aim_row(aim: Aim) -> Mapping[str, Cell]:
     return {"what": aim.what, "value": aim.value, "aim": f"{aim.op} {_text(aim.aim)}", "holds": "yes" if aim.holds else "NO"}
 
