@@ -280,3 +280,23 @@ def test_every_rule_is_explained_in_the_table_of_the_module() -> None:
     rows = [line for line in (rollout_module.__doc__ or "").splitlines() if line.startswith("    ``_")]
 
     assert [row.split("``")[1] for row in rows] == [rule.__name__ for rule in RULES]
+
+
+def test_staged_upgrades_install_before_others_start_and_within_the_places() -> None:
+    counts = WaveCounts(wave=1, by_state={S.STAGED: 5, S.SCHEDULED: 20}, holding=2, installable=3)
+    decision = decide(rollout(canary_count=0, canary_needed=0, max_active=6), [counts], now=0, ends_at=None)
+
+    assert (decision.install, decision.start) == ({1: 3}, {1: 1})
+    assert decision.reason == "starting 1 upgrade and letting install 3 upgrades; 4 of 6 places are free"
+
+
+def test_a_canary_that_waits_staged_keeps_the_gate_closed_and_is_named() -> None:
+    canary = rollout(canary_count=1, canary_needed=1)
+    waves = [
+        WaveCounts(wave=0, by_state={S.STAGED: 1}, holding=0),
+        WaveCounts(wave=1, by_state={S.SCHEDULED: 9, S.STAGED: 1}, holding=0, installable=1),
+    ]
+    decision = decide(canary, waves, now=0, ends_at=None)
+
+    assert (decision.verdict, decision.code) == (Verdict.HOLD, "waiting_for_canaries")
+    assert "1 staged and waiting to install" in decision.reason

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
+
 from gateway.store import campaigns, ledger
 from gateway.trust.keys import KeyRing
 from gateway.wire.codes import Code, OrderKind, What
@@ -122,3 +124,30 @@ async def test_what_installed_while_its_campaign_was_aborted_is_not_begun_again(
         await rig.executor.flush()
         await rig.look()
         assert await rig.states("T1") == {"T1": "cancelled"}
+
+
+async def test_a_staged_upgrade_installs_once_released_and_not_while_the_campaign_is_paused(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await here(rig, "T1")
+        await rig.campaign("T1", install_on_release=True, ask_merchant=False)
+        await rig.look()
+        for seq, what in enumerate((What.ACCEPTED, What.READY, What.STAGED), 1):
+            rig.air.say("T1", Report(upgrade="c1-1", seq=seq, what=what))
+        with anyio.fail_after(5):
+            while await rig.states("T1") != {"T1": "staged"}:  # noqa: ASYNC110 - the store's threads have no event to wait for
+                await anyio.sleep(0.002)
+        await rig.look()
+        assert await rig.states("T1") == {"T1": "staged"}
+
+        row = await campaigns.get(rig.db, "c1")
+        assert row is not None
+        await campaigns.set_settings(rig.db, "c1", dict(row.settings) | {"install_released_by": "operator:li"})
+        await campaigns.set_state(rig.db, "c1", "paused", expected=("running",), at_us=int(NOW * 1e6), reason="operator:li")
+        await rig.look()
+        assert await rig.states("T1") == {"T1": "staged"}
+
+        await campaigns.set_state(rig.db, "c1", "running", expected=("paused",), at_us=int(NOW * 1e6))
+        await rig.look()
+        assert await rig.states("T1") == {"T1": "installing"}
+        [entry] = [one for one in await ledger.of_upgrade(rig.db, "c1-1", limit=50) if one.what == "install"]
+        assert entry.actor == "operator:li"
