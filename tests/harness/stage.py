@@ -51,12 +51,12 @@ class Simulator:
 
     def __init__(self, process: Process, folder: Path) -> None:
         self.process = process
-        self._folder = folder
+        self.folder = folder
 
     @property
     def status(self) -> dict[str, Any]:
         """Its newest counts; empty in its first moments."""
-        file = self._folder / "status.jsonl"
+        file = self.folder / "status.jsonl"
         lines = file.read_text().splitlines() if file.exists() else []
         found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
         return found
@@ -65,7 +65,7 @@ class Simulator:
         """End it; every terminal's own account by terminal id."""
         code = self.process.stop()
         assert code == 0, self.process.output
-        lines = (self._folder / "terminals.jsonl").read_text().splitlines()
+        lines = (self.folder / "terminals.jsonl").read_text().splitlines()
         return {state["id"]: state for state in map(json.loads, lines)}
 
 
