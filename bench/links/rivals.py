@@ -22,6 +22,7 @@ from gateway.wire.topics import down, down_filter, up
 
 REQUEST_BYTES: Final = 128 * 1024
 BLOCK_BYTES: Final = 4 * 1024
+READ_BYTES: Final = 4 * 1024
 AHEAD_BYTES: Final = 64 * 1024
 _BLOCK: Final = secrets.token_bytes(BLOCK_BYTES)
 _NEVER_S: Final = 3600.0
@@ -150,7 +151,7 @@ class Responder:
         raise RuntimeError(f"responder: {reason}")
 
 
-class Download(asyncio.Protocol):
+class Download(asyncio.BufferedProtocol):
     """One HTTP client; reads its socket while the bearer's queue has room, as the simulator's connections do."""
 
     def __init__(self, radio: Radio, name: str) -> None:
@@ -160,6 +161,7 @@ class Download(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._wire_bytes = self._useful_bytes = 0
         self._paused = False
+        self._buffer = bytearray(READ_BYTES)
 
     async def run(self, host: str, port: int) -> None:
         """Connect, ask once, and receive until cancelled."""
@@ -175,10 +177,15 @@ class Download(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods, not by its class
         self._transport.write(f"GET /package HTTP/1.1\r\nHost: {self._name}\r\n\r\n".encode())
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Little at a time: what is read is in the bearer's queue, and that is 3 s deep and no deeper."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Into the bearer."""
-        self._wire_bytes += len(data)
-        self._delayed.send(self._loop.time(), data)
+        self._wire_bytes += nbytes
+        self._delayed.send(self._loop.time(), bytes(self._buffer[:nbytes]))
         self._regulate()
 
     def _arrived(self, data: bytes) -> None:
