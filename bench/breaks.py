@@ -123,6 +123,8 @@ class Outcome:
     breaks: int
     finished: int
     restarted: int
+    repeated: int
+    """Transfers in which any byte of a segment came after the terminal had verified that segment."""
     resent_bytes: Sequence[float]
     """Per break: a transfer's bytes beyond the package over its breaks."""
     back_s: Sequence[float]
@@ -137,6 +139,7 @@ class Outcome:
             "cut": self.cut,
             "finished": self.finished,
             "restarted": self.restarted,
+            "verified bytes again": self.repeated,
             "sent again per break, bytes p50": quantile(self.resent_bytes, 0.5),
             "p95": quantile(self.resent_bytes, 0.95),
             "max": max(self.resent_bytes, default=math.nan),
@@ -149,17 +152,19 @@ class Outcome:
 def judge(watch: Watch, accounts: Mapping[str, Mapping[str, Any]], finished: int, elapsed_s: float) -> Outcome:
     """What the terminals' last accounts say.
 
-    A transfer counts as restarted when a verified segment came again, or more than one segment per break: then verified ones
-    were lost.
+    A transfer counts as restarted when as much as a whole verified segment came again, or more than one segment per break: then
+    verified ones were lost. A single chunk of a verified segment, sent because its ack was lost, counts as ``repeated`` alone.
     """
     resent: list[float] = []
-    restarted = total = 0
+    restarted = repeated = total = 0
     for name, account in accounts.items():
         breaks = watch.seen[name].breaks if name in watch.seen else 0
         if watch.kind == "power":
             breaks = int(account["power_cuts"])  # none is missed between two samples
         excess = max(0, int(account["received_bytes"]) - watch.size_bytes)
-        restarted += int(account["repeated_bytes"]) > 0 or excess > breaks * SEGMENT_BYTES
+        again = int(account["repeated_bytes"])
+        repeated += again > 0
+        restarted += again >= SEGMENT_BYTES or excess > max(1, breaks) * SEGMENT_BYTES
         total += breaks
         if breaks:
             resent.append(excess / breaks)
@@ -170,6 +175,7 @@ def judge(watch: Watch, accounts: Mapping[str, Mapping[str, Any]], finished: int
         breaks=total,
         finished=finished,
         restarted=restarted,
+        repeated=repeated,
         resent_bytes=resent,
         back_s=[took for one in watch.seen.values() for took in one.back_s],
         elapsed_s=elapsed_s,
@@ -195,9 +201,8 @@ def main() -> int:
             outcomes.append(_run(kind, load, Random(given.seed * len(KINDS) + number), Path(folder)))
     report.table("Breaks", [one.row() for one in outcomes])
     transfers = sum(one.transfers for one in outcomes)
-    report.aim(
-        "transfers restarted from zero, or sent a verified segment again", sum(one.restarted for one in outcomes), "<=", 0
-    )
+    report.aim("transfers restarted from zero", sum(one.restarted for one in outcomes), "<=", 0)
+    report.aim("transfers that were sent any bytes of a verified segment again", sum(one.repeated for one in outcomes), "<=", 0)
     report.aim(
         "bytes sent again per break, the most", max(max(one.resent_bytes, default=0.0) for one in outcomes), "<=", SEGMENT_BYTES
     )

@@ -38,14 +38,16 @@ def test_a_lost_radio_is_counted_from_the_last_bytes_before_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("excess", "repeated", "restarted"), [(SEGMENT_BYTES, 0, 0), (SEGMENT_BYTES + 1, 0, 1), (1024, 1024, 1)]
+    ("excess", "again", "restarted", "repeated"),
+    [(SEGMENT_BYTES, 0, 0, 0), (SEGMENT_BYTES + 1, 0, 1, 0), (1024, 1024, 0, 1), (SEGMENT_BYTES, SEGMENT_BYTES, 1, 1)],
 )
-def test_one_segment_may_come_again_for_a_break_and_none_that_was_verified(excess: int, repeated: int, restarted: int) -> None:
-    accounts = {"t1": account(SIZE + excess, cuts=1, repeated=repeated)}
+def test_a_chunk_of_a_verified_segment_is_told_from_a_restart(excess: int, again: int, restarted: int, repeated: int) -> None:
+    accounts = {"t1": account(SIZE + excess, cuts=1, repeated=again)}
 
     outcome = judge(Watch("power", SIZE), accounts, finished=1, elapsed_s=1.0)
 
-    assert (outcome.breaks, outcome.cut, outcome.restarted, outcome.resent_bytes) == (1, 1, restarted, [excess])
+    assert (outcome.breaks, outcome.cut, outcome.resent_bytes) == (1, 1, [excess])
+    assert (outcome.restarted, outcome.repeated) == (restarted, repeated)
 
 
 def test_quantiles_of_nothing_are_not_a_number() -> None:
