@@ -19,7 +19,7 @@ from bench.links.virtual import Line, Paid
 from bench.links.ways import down_capacity_bytes, radio_pair
 from bench.rig.report import Cell, Report, quantile
 from device_sim.radio import Radio
-from gateway.core.transfer.pacing import FixedWindow
+from gateway.core.transfer.pacing import TARGET_MS, DelayWindow
 
 RATES_BPS: Final = (96e3, 256e3, 1e6, 4e6, 10e6)
 RATE_BPS: Final = 1e6  # of the picture
@@ -30,9 +30,8 @@ RUN_S: Final = 120.0
 FROM_S: Final = 10.0
 STEP_S: Final = 0.5
 #: What is shown, and its name in the picture.
-PACING: Final = FixedWindow
-POLICY: Final = "Fixed window of 64 KiB"
-TARGET_MS: Final = 60.0
+PACING: Final = DelayWindow
+POLICY: Final = "Delay-based window"
 TOP_KIB: Final = 80
 TOP_MS: Final = 400
 

@@ -25,7 +25,7 @@ class AckClock:
         self._seq = 0
         self._number = 0
         self._echo_ms = 0
-        self._delay_ms: int | None = None
+        self._delay_ms = 0
         self._unacked = 0
         self._due_at: float | None = None
         self._level_at = now
@@ -36,7 +36,7 @@ class AckClock:
         self._number = max(self._number, chunk.number)
         self._echo_ms = chunk.stamp_ms
         delay_ms = int(now * 1000) - chunk.stamp_ms
-        self._delay_ms = delay_ms if self._delay_ms is None else min(self._delay_ms, delay_ms)
+        self._delay_ms = min(self._delay_ms, delay_ms) if self._unacked else delay_ms
         self._unacked += 1
         if self._due_at is None:
             self._due_at = now + policy.ack_delay_ms / 1000
@@ -61,12 +61,11 @@ class AckClock:
             cum=cum,
             ranges=ranges[1:] if cum else ranges[:MAX_ACK_RANGES],
             credit_bytes=credit_bytes,
-            delay_ms=self._delay_ms or 0,
+            delay_ms=self._delay_ms,
             echo_ms=self._echo_ms,
             foreground=foreground,
             pause_seq=pause_seq,
         )
-        self._delay_ms = None
         self._unacked = 0
         self._due_at = None
         self._level_at = now + LEVEL_S

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
 
     bulk_bytes_per_s: int = Field(default=0, ge=0)
     """Most bytes of chunks sent per second to all terminals together; 0 sets no limit."""
+    transfer_pacing: Literal["delay", "fixed", "stop_and_wait"] = "delay"
+    """How much of a transfer may be in flight: ``delay`` keeps the queue before each terminal's link short; ``fixed`` (64 KiB)
+    and ``stop_and_wait`` (4 KiB) are there to be compared with it."""
+    transfer_target_ms: int = Field(default=60, ge=25, le=100)
+    """Queueing delay before a terminal's link that ``delay`` aims at."""
     package_max_bytes: int = Field(default=1 << 30, ge=1 << 10)
     request_max_bytes: int = Field(default=4 << 20, ge=1 << 10)
     """Largest body of any HTTP request but a package upload."""

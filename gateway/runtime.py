@@ -183,7 +183,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     plans = Plans(db, ring)
     # Terminals refuse an older life of this gateway; with the time in it, the epoch is ahead of any backup too.
     epoch = await meta.raise_counter(db, "shard_epoch", least=int(clock.now()))
-    sessions = Sessions(db, plans, Terms(shard_epoch=epoch), counters)
+    sessions = Sessions(db, plans, _terms(settings, epoch), counters)
     shelf = Shelf(settings.packages_path)
     stack.callback(shelf.close)
     pump = Pump(bulk, shelf, clock, rate_bps=settings.bulk_bytes_per_s, counters=counters)
@@ -240,6 +240,10 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     )
     http = HttpServer(app, app.state.streams, host=settings.http_host, port=settings.http_port)
     return gateway, http
+
+
+def _terms(settings: Settings, epoch: int) -> Terms:
+    return Terms(shard_epoch=epoch, pacing=settings.transfer_pacing, target_ms=settings.transfer_target_ms)
 
 
 def _link_settings(settings: Settings, client_id: str, filters: Sequence[str], qos: int) -> LinkSettings:

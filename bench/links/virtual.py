@@ -16,6 +16,7 @@ from typing import Final
 
 from device_sim.acks import AckClock
 from device_sim.radio import Radio
+from gateway.core.transfer.meter import Meter
 from gateway.core.transfer.pacing import Pacing
 from gateway.core.transfer.window import Piece, Transfer
 from gateway.wire.messages import BLOCK_BYTES, Chunk, Welcome
@@ -30,7 +31,7 @@ HOST_S: Final = (0.15, 0.4)
 EVERY_S: Final = (10.0, 20.0)
 PAUSE_RENEW_S: Final = 2.5
 SAMPLE_S: Final = 0.05
-_SIZE_BYTES: Final = 192 << 20  # never all sent within a run
+_SIZE_BYTES: Final = 1 << 30  # never all sent within a run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ class Line:
         """Nothing happens before ``run``."""
         self._radio, self._alone, self._pacing, self._rng = radio, alone, pacing, rng
         self._lead_s, self._quiet_s, self._brakes = lead_s, quiet_s, brakes
-        self._transfer = Transfer(1, _SIZE_BYTES, pacing, have_segments=RangeSet(), first_number=0)
+        self._transfer = Transfer(1, _SIZE_BYTES, pacing, have_segments=RangeSet(), first_number=0, meter=Meter(0.0))
         self._acks = AckClock(1, 0.0)
         self._policy = Welcome(epoch=1, now_ms=0)
         self._held = RangeSet()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.core.transfer.pacing import ACK_EVERY, TARGET_MS, PacingName
 from gateway.wire.messages import Presence, Welcome
 
 #: A death counts after this long (seconds).
@@ -24,8 +25,10 @@ class Terms:
 
     keepalive_s: int = 60
     reconnect_hint_ms: int = 5_000
-    ack_every: int = 2
-    """Of the largest chunks, half of ``FIXED_WINDOW_BYTES``: with more, the window would always wait for the delayed ack."""
+    pacing: PacingName = "delay"
+    """How much of a transfer may be in flight (``transfer.pacing``)."""
+    target_ms: float = TARGET_MS
+    """Queueing delay that a transfer may cause before a terminal's link."""
     ack_delay_ms: int = 100
     chunk_max_bytes: int = 16 * 1024
     shard_epoch: int = 1
@@ -40,7 +43,7 @@ class Terms:
             now_ms=int(now * 1000),
             keepalive_s=self.keepalive_s,
             reconnect_hint_ms=self.reconnect_hint_ms,
-            ack_every=self.ack_every,
+            ack_every=ACK_EVERY[self.pacing],
             ack_delay_ms=self.ack_delay_ms,
             chunk_max_bytes=self.chunk_max_bytes,
             hello=hello,

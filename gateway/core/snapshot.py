@@ -1,12 +1,19 @@
-"""How an upgrade is kept and brought back: its row, and in the row a packed snapshot of all that has no column of its own."""
+"""How an upgrade is kept and brought back: its row, and in the row a packed snapshot of all that has no column of its own.
+
+Its transfer goes with it: what of it is kept beside the row (``cost``), and how it goes on from there (``resume``).
+"""
 
 from __future__ import annotations
 
 import msgpack
 
-from gateway.core.effects import SaveUpgrade
+from gateway.core.attendance import Terms
+from gateway.core.effects import SaveTransfer, SaveUpgrade
 from gateway.core.plan import Plan
 from gateway.core.states import UpgradeState
+from gateway.core.transfer.meter import Meter
+from gateway.core.transfer.pacing import pacing_of
+from gateway.core.transfer.window import Transfer
 from gateway.core.upgrade import Upgrade
 from gateway.wire.codes import Code
 from gateway.wire.ranges import RangeSet
@@ -27,7 +34,7 @@ _PLAIN = {
     "wd": "withdrawn",
     "step": "step",
     "x": "transfer",
-    "sent": "sent_bytes",
+    "cost": "meter",
 }
 #: States that wait for a time of their own.
 _DUE = frozenset({UpgradeState.SCHEDULED, UpgradeState.STAGED})
@@ -61,6 +68,33 @@ def restore(upgrade: str, terminal: str, plan: Plan, *, state: str, attempt: int
         for key, name in _RANGES.items():
             setattr(out, name, RangeSet(kept[key]))
     return out
+
+
+def cost(upgrade: Upgrade, transfer: Transfer, now: float, *, ended: str = "") -> SaveTransfer:
+    """The account of its transfer so far; ``ended`` is the state that it was left to."""
+    return SaveTransfer(
+        upgrade=upgrade.id,
+        terminal=upgrade.terminal,
+        campaign=upgrade.plan.campaign,
+        transfer=transfer.id,
+        started_us=int(transfer.meter.started_at * 1e6),
+        at_us=int(now * 1e6),
+        ended=ended,
+        account=transfer.meter.account(now),
+    )
+
+
+def resume(upgrade: Upgrade, terms: Terms, now: float) -> Transfer:
+    """Its transfer, fresh or where an earlier life of the gateway left it; the terminal's first ack corrects what is held."""
+    return Transfer(
+        upgrade.transfer,
+        upgrade.plan.target.size_bytes,
+        pacing_of(terms.pacing, target_ms=terms.target_ms),
+        have_segments=upgrade.have,
+        first_number=int(now * 1000),
+        meter=Meter.unpack(upgrade.meter) if upgrade.meter is not None else Meter(now),
+        first_chunk_blocks=upgrade.plan.first_chunk_blocks,
+    )
 
 
 def _pack(upgrade: Upgrade) -> bytes:

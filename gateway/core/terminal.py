@@ -26,7 +26,6 @@ from gateway.core.events import Acked, End, Event, Heard, Install, Ordered, Refu
 from gateway.core.order_args import order_args
 from gateway.core.outgoing import OpenOrder, Outgoing
 from gateway.core.states import UNDISTURBED, UpgradeState
-from gateway.core.transfer.pacing import FixedWindow
 from gateway.core.transfer.window import Transfer
 from gateway.core.upgrade import Upgrade
 from gateway.wire.codes import DROPPABLE, Code
@@ -264,8 +263,8 @@ class Terminal:
         if now - self._saved_at < upgrade.plan.progress_every_s:
             return []
         self._saved_at = now
-        upgrade.remember(transfer.held_segments, transfer.tally.sent_bytes)
-        return [snapshot.save(upgrade, transfer.held_bytes)]
+        upgrade.remember(transfer.held_segments, transfer.meter.pack(now))
+        return [snapshot.save(upgrade, transfer.held_bytes), snapshot.cost(upgrade, transfer, now)]
 
     def _tick(self, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         self.presence.tick(now)
@@ -302,18 +301,13 @@ class Terminal:
         wanted = upgrade.transfer if upgrade is not None and upgrade.state is UpgradeState.TRANSFERRING else 0
         if transfer is not None and transfer.id != wanted:
             if upgrade is not None:
-                upgrade.remember(transfer.held_segments, transfer.tally.sent_bytes)
+                upgrade.have = transfer.held_segments
+                upgrade.meter = None
+                out.append(snapshot.cost(upgrade, transfer, now, ended=upgrade.state.value))
             self.transfer = None
             out.append(CloseTransfer(terminal=self.id))
         if upgrade is not None and wanted and self.transfer is None:
-            self.transfer = Transfer(
-                wanted,
-                upgrade.plan.target.size_bytes,
-                FixedWindow(),
-                have_segments=upgrade.have,
-                first_number=int(now * 1000),
-                first_chunk_blocks=upgrade.plan.first_chunk_blocks,
-            )
+            self.transfer = snapshot.resume(upgrade, self.terms, now)
             out.append(OpenTransfer(terminal=self.id))
 
     # -- small things

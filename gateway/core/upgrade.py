@@ -78,7 +78,8 @@ class Upgrade:
     step: int = 0
     transfer: int = 0
     have: RangeSet = field(default_factory=RangeSet)
-    sent_bytes: int = 0
+    meter: Mapping[str, Any] | None = None
+    """What the present transfer has cost so far (``transfer.meter``)."""
 
     # -- what is due
 
@@ -93,10 +94,10 @@ class Upgrade:
         size_bytes = self.plan.target.size_bytes
         return size_bytes if self.state in HOLDS_PACKAGE else min(self.have.count * SEGMENT_BYTES, size_bytes)
 
-    def remember(self, have: RangeSet, sent_bytes: int) -> None:
-        """How far the transfer has come; not worth a commit of its own."""
+    def remember(self, have: RangeSet, meter: Mapping[str, Any]) -> None:
+        """How far the transfer has come, and at what cost; not worth a commit of its own."""
         self.have = have
-        self.sent_bytes = sent_bytes
+        self.meter = meter
 
     @property
     def order(self) -> str:
@@ -298,6 +299,7 @@ class Upgrade:
             self.step += 1
         if self.state is _S.TRANSFERRING:
             self.transfer = 0
+            self.meter = None
             self.progress_at = now
         return [self._entry(what, actor, now, code, evidence or {}, old)]
 

@@ -113,7 +113,8 @@ class Ack:
     credit_bytes: int
     """How much more than what is held the terminal takes now; 0 while it brakes."""
     delay_ms: int
-    """Smallest (receive time - stamp) since the last ack, on the terminal's monotonic clock; may be negative."""
+    """Smallest (receive time - stamp) since the last ack, on the terminal's monotonic clock; may be negative. Without a chunk
+    since then it is what the last ack said, which may have been lost."""
     echo_ms: int
     """Stamp of chunk ``number``."""
     foreground: bool = False

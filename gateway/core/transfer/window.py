@@ -7,16 +7,20 @@ The pump pulls ``next_chunk``; the dispatcher hands in ``acked``. Three rules ke
   the last number received and is not held is lost, and nothing else is;
 * silence is no loss: after ``max(3 s, 4 x round trip)`` one chunk is sent again as a probe, and the interval doubles to 60 s.
 
-Nothing is sent before the first ack of a connection: it says where to resume.
+Nothing is sent before the first ack of a connection: it says where to resume. How much may be in flight is the business of
+``pacing`` and ``brake``, what it all cost that of ``meter``.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from gateway.core.transfer.pacing import Pacing
+from gateway.core.transfer.account import PauseCause
+from gateway.core.transfer.brake import Brake
+from gateway.core.transfer.delays import Delays
+from gateway.core.transfer.meter import SILENCE_S, Meter
+from gateway.core.transfer.pacing import CEILING_BYTES, Heard, Pacing
 from gateway.core.transfer.plan import blocks_of, next_chunk_blocks
 from gateway.errors import WireError
 from gateway.wire.codec import MAX_ACK_RANGES
@@ -25,12 +29,11 @@ from gateway.wire.ranges import RangeSet
 
 PROBE_MIN_S: Final = 3.0
 PROBE_MAX_S: Final = 60.0
-#: Weight of the newest sample in the smoothed round trip (RFC 6298) and in the goodput.
-SMOOTHING: Final = 0.125
-#: Goodput is sampled over at least this long, so that a burst out of one queue is not taken for the rate of the link.
-SAMPLE_S: Final = 0.25
+#: After this long with nothing in flight the radio sleeps: the delay of the chunk that wakes it is no queue (seconds).
+WAKE_UP_S: Final = 2.0
 #: No chunk has a higher number; far above every clock, and far below what a message can carry.
 NUMBER_MAX: Final = 2**52
+_NEVER: Final = float("inf")
 
 
 class Piece(NamedTuple):
@@ -49,46 +52,32 @@ class _Flight(NamedTuple):
     length_bytes: int
 
 
-@dataclass(slots=True)
-class Tally:
-    """What a transfer has cost so far, in bytes and chunks."""
-
-    sent_bytes: int = 0
-    sent_chunks: int = 0
-    lost_bytes: int = 0
-    probes: int = 0
-    acks: int = 0
-    stale_acks: int = 0
-    pauses: int = 0
-    connections: int = 0
-
-
 class Transfer:
     """See the module. ``first_number`` must exceed every number sent before for this transfer id (Unix milliseconds do)."""
 
     __slots__ = (
+        "_acked_number",
+        "_ceiling_bytes",
         "_chunk_blocks",
-        "_credit_bytes",
+        "_delays",
         "_epoch",
         "_flights",
         "_held",
         "_idle_at",
         "_in_flight_bytes",
-        "_last_blocks",
         "_number",
         "_pacing",
         "_probe_at",
         "_probe_s",
-        "_sample_at",
-        "_sample_bytes",
         "_seq",
+        "_start_blocks",
+        "_wake_up_number",
         "_wanted",
         "blocks",
-        "goodput_bps",
+        "brake",
         "id",
+        "meter",
         "size_bytes",
-        "srtt_s",
-        "tally",
     )
 
     def __init__(
@@ -99,24 +88,25 @@ class Transfer:
         *,
         have_segments: RangeSet,
         first_number: int,
+        meter: Meter,
         first_chunk_blocks: int = 4,
+        ceiling_bytes: int = CEILING_BYTES,
     ) -> None:
         self.id = transfer_id
         self.size_bytes = size_bytes
         self.blocks = blocks_of(size_bytes)
-        self.goodput_bps = 0.0
-        self.srtt_s = 0.0
-        self.tally = Tally()
+        self.meter = meter
 
         # What the terminal holds, and what it does not and is not in flight either.
         self._held = RangeSet()
         self._wanted = RangeSet([(0, self.blocks)])
         self.claim(have_segments)
+        self._start_blocks = self._held.count - blocks_of(meter.useful_bytes)
 
         # The present bulk connection; none before its first ack.
         self._epoch = -1
         self._seq = -1
-        self._credit_bytes = 0
+        self.brake = Brake()
 
         # In flight, in the order of sending.
         self._flights: deque[_Flight] = deque()
@@ -125,13 +115,13 @@ class Transfer:
 
         # Pace.
         self._pacing = pacing
+        self._ceiling_bytes = ceiling_bytes
+        self._delays = Delays()
         self._chunk_blocks = first_chunk_blocks
-        self._probe_at = float("inf")
+        self._probe_at = _NEVER
         self._probe_s = PROBE_MIN_S
-        self._sample_at = 0.0
-        self._sample_bytes = 0
         self._idle_at = 0.0
-        self._last_blocks = 0
+        self._acked_number = self._wake_up_number = 0
 
     # -- what others may know
 
@@ -156,19 +146,14 @@ class Transfer:
         return self._in_flight_bytes
 
     @property
-    def credit_bytes(self) -> int:
-        """What the terminal last granted."""
-        return self._credit_bytes
-
-    @property
-    def braked(self) -> bool:
-        """Whether the terminal takes nothing now (a payment runs)."""
-        return self._epoch >= 0 and self._credit_bytes < BLOCK_BYTES
-
-    @property
     def wake_at(self) -> float:
-        """When ``next_chunk`` may have a probe although no ack came (infinity: not before an ack)."""
-        return self._probe_at
+        """When ``next_chunk`` may have something although no ack came (infinity: not before an ack)."""
+        if self._epoch < 0:
+            return _NEVER
+        if self.brake.closed:
+            return max(self.brake.wake_at, self._probe_at) if self._flights else self.brake.wake_at
+        at = self._probe_at
+        return at if self._wanted.first is None else min(at, self.brake.held_back_until or at)
 
     # -- what comes in
 
@@ -192,51 +177,81 @@ class Transfer:
         if ack.number > NUMBER_MAX:
             raise WireError(f"ack of chunk number {ack.number}, which leaves no room for more", code="ack_invalid")
         if ack.epoch < self._epoch or (ack.epoch == self._epoch and ack.seq <= self._seq):
-            self.tally.stale_acks += 1
+            self.meter.stale_acks += 1
             return 0
 
         if ack.epoch != self._epoch:
             self._new_connection(ack.epoch, now)
         before = self._held.count
         oldest = self._flights[0].number if self._flights else 0
-        self.tally.acks += 1
-        if ack.credit_bytes < BLOCK_BYTES <= self._credit_bytes:
-            self.tally.pauses += 1
-        self._seq = ack.seq
-        self._credit_bytes = ack.credit_bytes
+        in_flight_bytes, is_alone = self._in_flight_bytes, len(self._flights) <= 1
+        is_news = ack.number > self._acked_number
+        is_back = self.meter.silent_s(now) > SILENCE_S  # a terminal acks every 3 s at the least, so its link was away
+        wakes_up = self._acked_number < self._wake_up_number <= ack.number
+        self._seq, self._acked_number = ack.seq, ack.number
         # A clock that was set back while the gateway was away must not leave us below what the terminal has received.
         self._number = max(self._number, ack.number)
 
-        if not self._advance(ack):
-            self._reconcile(ack)
+        lost_bytes = 0 if self._advance(ack) else self._reconcile(ack)
         newly_bytes = max(0, self._held.count - before) * BLOCK_BYTES
-        self._measure(ack, newly_bytes, now)
-        self._pacing.on_ack(ack, newly_held_bytes=newly_bytes, now=now)
+        self.brake.take(ack, now)
+        useful_bytes = min(self._held.count - self._start_blocks, self.blocks) * BLOCK_BYTES
+        self.meter.heard(ack, newly_bytes, min(useful_bytes, self.size_bytes), now, wakes_up=wakes_up)
+        self.meter.stands(self.brake.cause(now), now)
+        queue_ms = None
+        if is_news and not wakes_up:
+            queue_ms = self._delays.take(ack.delay_ms, now, alone=is_alone)
+            self.meter.queued(queue_ms)
+        self._pacing.on_ack(
+            Heard(
+                now=now,
+                newly_bytes=newly_bytes,
+                lost_bytes=lost_bytes,
+                in_flight_bytes=in_flight_bytes,
+                chunk_bytes=self._chunk_blocks * BLOCK_BYTES,
+                queue_ms=queue_ms,
+                unconfirmed_s=self._delays.unconfirmed_s(now),
+                srtt_s=self.meter.srtt_s,
+            )
+        )
         if not self._flights:
             self._idle_at = now
-            self._probe_at = float("inf")
+            self._probe_at = _NEVER
         elif newly_bytes or ack.number >= oldest:  # an ack that tells nothing new must not put the probe off
-            self._probe_s = max(PROBE_MIN_S, 4 * self.srtt_s)
+            self._probe_s = max(PROBE_MIN_S, 4 * self.meter.srtt_s)
             self._probe_at = now + self._probe_s
+        elif is_back:
+            self._probe_s = PROBE_MIN_S
+            self._probe_at = min(self._probe_at, now)
+        if self._flights and self.brake.cause(now) is PauseCause.PAYMENT:
+            self._probe_at = self.brake.wake_at  # a brake that has run out is asked about at once
         return newly_bytes
+
+    def hold_back(self, until: float, now: float) -> None:
+        """A budget of bytes is empty: nothing is sent before ``until``."""
+        self.brake.held_back_until = until
+        self.meter.stands(self.brake.cause(now), now)
 
     # -- what goes out
 
     def next_chunk(self, now: float) -> Piece | None:
         """The next chunk to publish, which counts as sent; ``None`` while nothing may be sent."""
-        if self._epoch < 0 or self._credit_bytes < BLOCK_BYTES:
+        if self._epoch < 0 or self.brake.stops(now):
             return None
+        if self.brake.held_back_until:
+            self.brake.held_back_until = 0.0
+            self.meter.stands(self.brake.cause(now), now)
         if now >= self._probe_at and self._flights:
             return self._probe(now)
 
         first = self._wanted.first
-        if first is None:
+        if first is None or (self.brake.closed and self._flights):
             return None
         start, stop = first
         chunk = self._chunk_blocks
-        if start % BLOCKS_PER_SEGMENT == 0 and self.goodput_bps > 0:
-            chunk = next_chunk_blocks(chunk, self.goodput_bps)  # changes at segment edges only
-        room_bytes = min(self._credit_bytes, self._pacing.window_bytes) - self._in_flight_bytes
+        if start % BLOCKS_PER_SEGMENT == 0 and self.meter.goodput_bps > 0:
+            chunk = next_chunk_blocks(chunk, self.meter.goodput_bps)  # changes at segment edges only
+        room_bytes = min(self.brake.credit_bytes, self._pacing.window_bytes, self._ceiling_bytes) - self._in_flight_bytes
         blocks = min(chunk, stop - start, BLOCKS_PER_SEGMENT - start % BLOCKS_PER_SEGMENT)
         if blocks * BLOCK_BYTES > room_bytes:
             if self._flights:
@@ -252,15 +267,16 @@ class Transfer:
         """Whatever was in flight on the old connection is gone or is in the new ack."""
         for flight in self._flights:
             self._wanted.add(flight.start, flight.stop)
-            self.tally.lost_bytes += flight.length_bytes
         self._flights.clear()
         self._in_flight_bytes = 0
         self._probe_s = PROBE_MIN_S
         self._epoch = epoch
         self._seq = -1
-        self._sample_at = 0.0
-        self._credit_bytes = 0
-        self.tally.connections += 1
+        self._acked_number = self._wake_up_number = 0
+        self._idle_at = now
+        self.brake.release()
+        self.meter.connected()
+        self._delays.reset()
         self._pacing.on_connection(now)
 
     def _advance(self, ack: Ack) -> bool:
@@ -284,8 +300,12 @@ class Transfer:
         self._held.add(0, ack.cum)
         return True
 
-    def _reconcile(self, ack: Ack) -> None:
-        """The general case: make ``held`` what the ack says, and want all that is neither held nor still in flight."""
+    def _reconcile(self, ack: Ack) -> int:
+        """The general case: make ``held`` what the ack says, and want all that is neither held nor still in flight.
+
+        Returns how many bytes this ack proves lost.
+        """
+        lost_bytes = 0
         held = RangeSet([(0, ack.cum), *ack.ranges])
         if len(ack.ranges) == MAX_ACK_RANGES:  # it may hold more than an ack has room for: keep what is known above
             for start, stop in self._held:
@@ -295,48 +315,33 @@ class Transfer:
             flight = self._flights.popleft()
             self._in_flight_bytes -= flight.length_bytes
             if not held.covers(flight.start, flight.stop):
-                self.tally.lost_bytes += flight.length_bytes
+                lost_bytes += flight.length_bytes
         wanted = RangeSet(held.gaps(0, self.blocks))
         for flight in self._flights:
             wanted.remove(flight.start, flight.stop)
         self._held = held
         self._wanted = wanted
+        return lost_bytes
 
     def _probe(self, now: float) -> Piece:
         """Send the oldest chunk in flight again: its ack tells the fate of all that went before."""
         oldest = self._flights[0]
-        self.tally.probes += 1
+        self.meter.probes += 1
+        self._pacing.on_silence()
         self._probe_s = min(self._probe_s * 2, PROBE_MAX_S)
         return self._send(oldest.start, oldest.stop, now)
 
     def _send(self, start: int, stop: int, now: float) -> Piece:
         offset_bytes = start * BLOCK_BYTES
         length_bytes = min(stop * BLOCK_BYTES, self.size_bytes) - offset_bytes
-        if not self._flights and self._sample_at:
-            self._sample_at += now - self._idle_at  # the wait for our own turn to send says nothing about the link
         self._number += 1
+        if not self._flights:
+            idle_s = now - self._idle_at
+            self.meter.idled(idle_s)
+            if idle_s > WAKE_UP_S:
+                self._wake_up_number = self._number
         self._flights.append(_Flight(self._number, start, stop, length_bytes))
         self._in_flight_bytes += length_bytes
-        self._probe_at = now + max(self._probe_s, 4 * self.srtt_s)
-        self.tally.sent_bytes += length_bytes
-        self.tally.sent_chunks += 1
+        self._probe_at = now + max(self._probe_s, 4 * self.meter.srtt_s)
+        self.meter.sent(start, stop, length_bytes)
         return Piece(self._number, start, offset_bytes, length_bytes)
-
-    def _measure(self, ack: Ack, newly_bytes: int, now: float) -> None:
-        """Round trip from the echoed stamp (our own clock on both sides), goodput from what arrived meanwhile."""
-        round_trip_s = now - ack.echo_ms / 1000
-        if newly_bytes and 0 < round_trip_s < PROBE_MAX_S:
-            self.srtt_s = round_trip_s if self.srtt_s == 0 else self.srtt_s + SMOOTHING * (round_trip_s - self.srtt_s)
-        if self._sample_at == 0:
-            self._sample_at = now
-            self._sample_bytes = 0
-            return
-
-        self._sample_bytes += newly_bytes
-        elapsed_s = now - self._sample_at
-        if elapsed_s >= SAMPLE_S:
-            if self._sample_bytes and not self.braked:  # a pause says nothing about the link
-                rate = self._sample_bytes / elapsed_s
-                self.goodput_bps = rate if self.goodput_bps == 0 else self.goodput_bps + 0.25 * (rate - self.goodput_bps)
-            self._sample_at = now
-            self._sample_bytes = 0

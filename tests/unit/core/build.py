@@ -47,9 +47,9 @@ FACTS = Facts(
 )
 
 
-def terminal(plan: Plan = PLAN) -> Terminal:
+def terminal(plan: Plan = PLAN, terms: Terms | None = None) -> Terminal:
     """A terminal with a scheduled upgrade, not heard of yet."""
-    return Terminal("T1", Terms(), upgrade=Upgrade("u1", "T1", plan))
+    return Terminal("T1", terms or Terms(), upgrade=Upgrade("u1", "T1", plan))
 
 
 def hello(
@@ -76,9 +76,9 @@ STORY: tuple[tuple[UpgradeState, What, dict[str, Plain]], ...] = (
 )
 
 
-def brought_to(state: UpgradeState, plan: Plan = PLAN) -> tuple[Terminal, int]:
+def brought_to(state: UpgradeState, plan: Plan = PLAN, terms: Terms | None = None) -> tuple[Terminal, int]:
     """A terminal whose upgrade has reached ``state``, and the number of its last report."""
-    found = terminal(plan)
+    found = terminal(plan, terms)
     found.handle(hello(), NOW)
     if state is UpgradeState.SCHEDULED:
         return found, 0

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.core.attendance import OFFLINE_GRACE_S, UNSURE_S, Terms
-from gateway.core.effects import Append, Effect, OpenTransfer, SaveOrder, SaveTerminal, SaveUpgrade, SendReceipt, SendWelcome
+from gateway.core.effects import (
+    Append,
+    Effect,
+    OpenTransfer,
+    SaveOrder,
+    SaveTerminal,
+    SaveTransfer,
+    SaveUpgrade,
+    SendReceipt,
+    SendWelcome,
+)
 from gateway.core.events import Acked, End, Heard, Ordered, Start, Tick, Unsure
 from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
@@ -168,8 +178,45 @@ def test_acks_leave_nothing_to_store_but_progress_now_and_then() -> None:
     for second in range(20):
         saved += found.handle(_ack(found.transfer.id, seq=second, cum=second), NOW + 100 + second)
 
-    assert all(isinstance(effect, SaveUpgrade) for effect in saved)
-    assert len(saved) == 4
+    assert [type(effect) for effect in saved] == [SaveUpgrade, SaveTransfer] * 4
+
+
+def test_an_ended_transfer_leaves_what_it_cost() -> None:
+    """With the state that it left to, and no more of it in the upgrade's snapshot."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    assert found.transfer is not None
+    found.handle(_ack(found.transfer.id, cum=0), NOW + 1)
+    piece = found.transfer.next_chunk(NOW + 1)
+    assert piece is not None
+    found.handle(_ack(found.transfer.id, seq=2, cum=piece.length_bytes // 1024), NOW + 2)
+    number = found.transfer.id
+    (cost,) = [
+        one for one in found.handle(End(Code.CANCELLED_BY_OPERATOR, "operator"), NOW + 3) if isinstance(one, SaveTransfer)
+    ]
+
+    assert (cost.transfer, cost.ended, cost.started_us < cost.at_us) == (number, "cancelled", True)
+    assert cost.account.useful_bytes == cost.account.sent_bytes == piece.length_bytes
+    assert found.upgrade is not None
+    assert found.upgrade.meter is None
+
+
+def test_a_restart_goes_on_with_the_account() -> None:
+    """What the first life of the gateway sent still counts."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    assert found.transfer is not None
+    assert found.upgrade is not None
+    found.handle(_ack(found.transfer.id, cum=0), NOW + 1)
+    while found.transfer.next_chunk(NOW + 2) is not None:
+        pass
+    sent = found.transfer.meter.sent_bytes
+    (row, _) = found.handle(_ack(found.transfer.id, seq=2, cum=4), NOW + 10)
+    assert isinstance(row, SaveUpgrade)
+    again = Terminal("T1", Terms())
+    again.presence.epoch, again.presence.online, again.out.counter = 1, True, found.out.counter
+    again.upgrade = restore(row.upgrade, "T1", PLAN, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot)
+    again.handle(Unsure(), NOW + 12)
+    assert again.transfer is not None
+    assert (again.transfer.id, again.transfer.meter.sent_bytes) == (found.transfer.id, sent)
 
 
 def test_a_restarted_gateway_resumes_from_the_first_ack() -> None:

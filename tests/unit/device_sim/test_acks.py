@@ -43,7 +43,7 @@ def test_ack_carries_the_smallest_delay_the_last_echo_and_rising_numbers() -> No
     second = make(clock, RangeSet([(0, 4)]), 2.0)
 
     assert (first.delay_ms, first.echo_ms, first.number, first.seq) == (10, 940, 3, 1)
-    assert (second.delay_ms, second.echo_ms, second.number, second.seq) == (0, 940, 3, 2)
+    assert (second.delay_ms, second.echo_ms, second.number, second.seq) == (10, 940, 3, 2)
 
 
 def test_ranges_begin_above_cum_and_are_at_most_sixteen() -> None:

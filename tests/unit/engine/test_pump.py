@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import anyio
 
+from gateway.core.attendance import Terms
 from gateway.core.events import Acked
 from gateway.core.states import UpgradeState
 from gateway.core.terminal import Terminal
@@ -20,7 +21,7 @@ from tests.unit.engine.line import Line, SetClock, Zeros
 
 
 def _transferring(name: str, *, chunk_blocks: int = 16, credit_bytes: int = 10**6) -> Terminal:
-    session, _ = brought_to(UpgradeState.TRANSFERRING, replace(PLAN, first_chunk_blocks=chunk_blocks))
+    session, _ = brought_to(UpgradeState.TRANSFERRING, replace(PLAN, first_chunk_blocks=chunk_blocks), Terms(pacing="fixed"))
     session.id = name
     assert session.transfer is not None
     ack = Ack(

@@ -9,98 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.transfer.pacing import FixedWindow
 from gateway.core.transfer.plan import next_chunk_blocks
-from gateway.core.transfer.window import PROBE_MAX_S, Piece, Transfer
+from gateway.core.transfer.window import PROBE_MAX_S, Piece
 from gateway.errors import WireError
 from gateway.wire.fields import MAX_INTEGER
 from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT, SEGMENT_BYTES, Ack
 from gateway.wire.ranges import RangeSet
-
-KIB = 1024
-
-
-class Receiver:
-    """Holds blocks, verifies whole segments, and describes what it holds in acks."""
-
-    def __init__(self, blocks: int, epoch: int = 1) -> None:
-        self.blocks = blocks
-        self.held = RangeSet()
-        self.verified = RangeSet()
-        self.epoch = epoch
-        self.seq = 0
-        self.number = 0
-        self.echo_ms = 0
-        self.verified_again = 0
-
-    def take(self, piece: Piece, now: float) -> None:
-        """A chunk arrives."""
-        stop = piece.block + -(-piece.length_bytes // BLOCK_BYTES)
-        self.number = piece.number
-        self.echo_ms = int(now * 1000)
-        if self.verified.covers(piece.block, stop):
-            self.verified_again += 1
-        self.held.add(piece.block, stop)
-        first = piece.block // BLOCKS_PER_SEGMENT * BLOCKS_PER_SEGMENT
-        last = min(first + BLOCKS_PER_SEGMENT, self.blocks)
-        if self.held.covers(first, last):
-            self.verified.add(first, last)
-
-    def reconnect(self, *, power_lost: bool) -> None:
-        """A new bulk connection; a power cut keeps verified segments alone."""
-        self.epoch += 1
-        self.seq = self.number = 0
-        if power_lost:
-            self.held = RangeSet(self.verified)
-
-    def ack(self, credit_bytes: int = 256 * KIB) -> Ack:
-        """What it holds now."""
-        self.seq += 1
-        first = self.held.first
-        cum = first[1] if first is not None and first[0] == 0 else 0
-        ranges = [pair for pair in self.held if pair[0] > cum or (pair[0] > 0 and cum == 0)]
-        return Ack(
-            transfer=1,
-            epoch=self.epoch,
-            seq=self.seq,
-            number=self.number,
-            cum=cum,
-            ranges=tuple(ranges[:16]),
-            credit_bytes=credit_bytes,
-            delay_ms=0,
-            echo_ms=self.echo_ms,
-        )
-
-    @property
-    def complete(self) -> bool:
-        """Whether all is held and verified."""
-        return self.verified.covers(0, self.blocks)
-
-
-def _transfer(size_bytes: int, *, window_bytes: int = 64 * KIB, have: RangeSet | None = None) -> Transfer:
-    return Transfer(
-        1, size_bytes, FixedWindow(window_bytes), have_segments=have or RangeSet(), first_number=1000, first_chunk_blocks=16
-    )
-
-
-def _drain(transfer: Transfer, now: float) -> list[Piece]:
-    pieces = []
-    while (piece := transfer.next_chunk(now)) is not None:
-        pieces.append(piece)
-    return pieces
+from tests.unit.core.transfer.line import KIB, Receiver, drained, opened
 
 
 def test_nothing_is_sent_before_the_first_ack() -> None:
     """The first ack of a connection says where to resume."""
-    assert _transfer(SEGMENT_BYTES).next_chunk(0.0) is None
+    assert opened(SEGMENT_BYTES).next_chunk(0.0) is None
 
 
 def test_in_flight_never_exceeds_window_or_credit() -> None:
     """The smaller of both counts."""
     for window, credit, expected in ((64 * KIB, 256 * KIB, 64 * KIB), (256 * KIB, 32 * KIB, 32 * KIB)):
-        transfer = _transfer(4 * SEGMENT_BYTES, window_bytes=window)
+        transfer = opened(4 * SEGMENT_BYTES, window_bytes=window)
         transfer.acked(Receiver(transfer.blocks).ack(credit), 1.0)
-        _drain(transfer, 1.0)
+        drained(transfer, 1.0)
 
         assert expected == transfer.in_flight_bytes
 
@@ -108,15 +36,15 @@ def test_in_flight_never_exceeds_window_or_credit() -> None:
 def test_a_clean_line_sends_each_byte_once() -> None:
     """Including a last chunk that is shorter than a block."""
     size = 3 * SEGMENT_BYTES + 777
-    transfer, receiver, now = _transfer(size), Receiver(-(-size // BLOCK_BYTES)), 1.0
+    transfer, receiver, now = opened(size), Receiver(-(-size // BLOCK_BYTES)), 1.0
     while not receiver.complete:
         now += 0.05
         transfer.acked(receiver.ack(), now)
-        for piece in _drain(transfer, now):
+        for piece in drained(transfer, now):
             receiver.take(piece, now)
 
-    assert size == transfer.tally.sent_bytes
-    assert transfer.tally.lost_bytes == 0
+    assert size == transfer.meter.sent_bytes
+    assert transfer.meter.resent_bytes == 0
     transfer.acked(receiver.ack(), now)
     assert size == transfer.held_bytes
     assert RangeSet([(0, 4)]) == transfer.held_segments
@@ -124,9 +52,9 @@ def test_a_clean_line_sends_each_byte_once() -> None:
 
 def test_a_hole_below_the_last_number_received_is_sent_once_more_and_nothing_else() -> None:
     """One connection keeps order, so what was sent before and is not held is lost."""
-    transfer, receiver = _transfer(SEGMENT_BYTES), Receiver(BLOCKS_PER_SEGMENT)
+    transfer, receiver = opened(SEGMENT_BYTES), Receiver(BLOCKS_PER_SEGMENT)
     transfer.acked(receiver.ack(), 1.0)
-    first, second, third, _ = _drain(transfer, 1.0)
+    first, second, third, _ = drained(transfer, 1.0)
     receiver.take(first, 1.0)
     receiver.take(third, 1.0)
     transfer.acked(receiver.ack(), 1.1)
@@ -140,28 +68,28 @@ def test_a_hole_below_the_last_number_received_is_sent_once_more_and_nothing_els
 
 def test_a_late_stale_ack_changes_nothing() -> None:
     """Acks carry a sequence of their own."""
-    transfer, receiver = _transfer(2 * SEGMENT_BYTES), Receiver(2 * BLOCKS_PER_SEGMENT)
+    transfer, receiver = opened(2 * SEGMENT_BYTES), Receiver(2 * BLOCKS_PER_SEGMENT)
     stale = receiver.ack()
     transfer.acked(receiver.ack(), 1.0)
-    for piece in _drain(transfer, 1.0):
+    for piece in drained(transfer, 1.0):
         receiver.take(piece, 1.0)
     transfer.acked(receiver.ack(), 1.1)
     held = transfer.held_bytes
     transfer.acked(stale, 1.2)
 
     assert held == transfer.held_bytes
-    assert transfer.tally.stale_acks == 1
+    assert transfer.meter.stale_acks == 1
 
 
 def test_a_dropped_segment_is_wanted_again() -> None:
     """Its hash was wrong, so its blocks vanish from the acks."""
-    transfer, receiver = _transfer(2 * SEGMENT_BYTES, window_bytes=512 * KIB), Receiver(2 * BLOCKS_PER_SEGMENT)
+    transfer, receiver = opened(2 * SEGMENT_BYTES, window_bytes=512 * KIB), Receiver(2 * BLOCKS_PER_SEGMENT)
     transfer.acked(receiver.ack(512 * KIB), 1.0)
-    for piece in _drain(transfer, 1.0):
+    for piece in drained(transfer, 1.0):
         receiver.take(piece, 1.0)
     receiver.held.remove(0, BLOCKS_PER_SEGMENT)
     transfer.acked(receiver.ack(), 1.1)
-    again = _drain(transfer, 1.1)
+    again = drained(transfer, 1.1)
 
     assert again[0].block == 0
     assert all(piece.block < BLOCKS_PER_SEGMENT for piece in again)
@@ -169,35 +97,24 @@ def test_a_dropped_segment_is_wanted_again() -> None:
 
 def test_silence_sends_one_probe_and_doubles_the_wait() -> None:
     """A missing ack mostly means that it is still queued."""
-    transfer, receiver = _transfer(SEGMENT_BYTES, window_bytes=16 * KIB), Receiver(BLOCKS_PER_SEGMENT)
+    transfer, receiver = opened(SEGMENT_BYTES, window_bytes=16 * KIB), Receiver(BLOCKS_PER_SEGMENT)
     transfer.acked(receiver.ack(), 0.0)
-    _drain(transfer, 0.0)
+    drained(transfer, 0.0)
     times: list[float] = []
     now = 0.0
     while len(times) < 8:
         now = transfer.wake_at
-        assert len(_drain(transfer, now)) == 1
+        assert len(drained(transfer, now)) == 1
         times.append(now)
     waits = [round(later - earlier, 3) for earlier, later in itertools.pairwise(times)]
 
     assert waits == [6.0, 12.0, 24.0, 48.0, PROBE_MAX_S, PROBE_MAX_S, PROBE_MAX_S]
 
 
-def test_a_brake_stops_and_a_release_resumes() -> None:
-    """Credit 0 while a payment runs."""
-    transfer, receiver = _transfer(SEGMENT_BYTES), Receiver(BLOCKS_PER_SEGMENT)
-    transfer.acked(receiver.ack(0), 1.0)
-    assert transfer.braked
-    assert transfer.next_chunk(99.0) is None
-
-    transfer.acked(receiver.ack(), 1.1)
-    assert transfer.next_chunk(1.1) is not None
-
-
 @pytest.mark.parametrize("ack", [{"cum": 999}, {"cum": 0, "ranges": ((5, 999),)}, {"cum": 7, "ranges": ((3, 9),)}])
 def test_an_ack_beyond_the_package_is_refused_and_changes_nothing(ack: dict[str, object]) -> None:
     """A terminal cannot claim what does not exist."""
-    transfer = _transfer(SEGMENT_BYTES)
+    transfer = opened(SEGMENT_BYTES)
     base = {"transfer": 1, "epoch": 1, "seq": 1, "number": 0, "cum": 0, "ranges": (), "credit_bytes": 9999}
     with pytest.raises(WireError, match="claims blocks"):
         transfer.acked(Ack(**{**base, "delay_ms": 0, "echo_ms": 0, **ack}), 1.0)  # type: ignore[arg-type]  # built from rows
@@ -214,7 +131,7 @@ def test_every_finite_run_of_faults_ends_complete_without_resending_verified_seg
     size: int, fates: list[str], window: int
 ) -> None:
     """Lost chunks, lost acks, reconnects and power cuts: all ends held, and a verified block comes again only as a probe."""
-    transfer, receiver = _transfer(size, window_bytes=window), Receiver(-(-size // BLOCK_BYTES))
+    transfer, receiver = opened(size, window_bytes=window), Receiver(-(-size // BLOCK_BYTES))
     fate, now = iter(fates), 1.0
     for _ in range(3000):
         if receiver.complete:
@@ -232,7 +149,7 @@ def test_every_finite_run_of_faults_ends_complete_without_resending_verified_seg
         now += 0.01
 
     assert receiver.complete
-    assert receiver.verified_again <= transfer.tally.probes
+    assert receiver.verified_again <= transfer.meter.probes
 
 
 def test_chunks_shrink_and_grow_by_one_step_for_each_segment() -> None:
@@ -244,25 +161,42 @@ def test_chunks_shrink_and_grow_by_one_step_for_each_segment() -> None:
 
 def test_a_wait_for_our_own_turn_is_no_slow_link() -> None:
     """A crowded gateway must not shrink the chunks: that would crowd it more."""
-    transfer = _transfer(8 * SEGMENT_BYTES)
+    transfer = opened(8 * SEGMENT_BYTES)
     receiver = Receiver(transfer.blocks)
     now = 1000.0
     transfer.acked(receiver.ack(), now)
     lengths: set[int] = set()
     while transfer.held_bytes < transfer.size_bytes:
-        now += 2.0  # others are served
+        now += 1.5  # others are served
         while (piece := transfer.next_chunk(now)) is not None:
             lengths.add(piece.length_bytes)
             receiver.take(piece, now)
         now += 0.1  # the link and the terminal
         transfer.acked(receiver.ack(), now)
     assert lengths == {16 * KIB}
-    assert transfer.goodput_bps == pytest.approx(64 * KIB / 0.1)
+    assert transfer.meter.goodput_bps == pytest.approx(64 * KIB / 0.1)
+
+
+def test_the_chunk_that_wakes_the_radio_up_teaches_nothing() -> None:
+    """After two idle seconds the network takes its time with the first one: no round trip, no delay, no slow link."""
+    transfer, receiver = opened(8 * SEGMENT_BYTES), Receiver(8 * BLOCKS_PER_SEGMENT)
+    now = 1.0
+    transfer.acked(receiver.ack(), now)
+    for wait_s in (0.1, 5.0):
+        now += wait_s
+        for piece in drained(transfer, now):
+            receiver.take(piece, now)
+        late_s = 0.08 if wait_s < 2 else 1.5
+        now += late_s
+        transfer.acked(replace(receiver.ack(), delay_ms=round(1000 * late_s)), now)
+    assert transfer.meter.srtt_s == pytest.approx(0.08, rel=0.05)
+    assert transfer.meter.account(now).delay_ms is not None
+    assert transfer.meter.account(now).delay_ms.count == 1  # type: ignore[union-attr]  # asserted above
 
 
 def test_numbers_that_fell_with_the_clock_cost_one_window_and_no_more() -> None:
     """A gateway that starts again with its clock set back counts from below what the terminal has received."""
-    transfer = _transfer(2 * SEGMENT_BYTES)
+    transfer = opened(2 * SEGMENT_BYTES)
     receiver = Receiver(transfer.blocks)
     receiver.number = 5_000_000
     transfer.acked(receiver.ack(), 0.0)
@@ -270,16 +204,16 @@ def test_numbers_that_fell_with_the_clock_cost_one_window_and_no_more() -> None:
     now = 0.0
     while not receiver.complete:
         now += 0.1
-        on_the_way += _drain(transfer, now)
+        on_the_way += drained(transfer, now)
         newest = receiver.number
         receiver.take(on_the_way.pop(0), now)
         receiver.number = max(newest, receiver.number)
         transfer.acked(receiver.ack(), now)
 
-    assert transfer.tally.sent_bytes <= transfer.size_bytes + 64 * KIB
+    assert transfer.meter.sent_bytes <= transfer.size_bytes + 64 * KIB
 
 
 def test_a_number_that_leaves_no_room_for_more_is_refused() -> None:
-    transfer = _transfer(40 * KIB)
+    transfer = opened(40 * KIB)
     with pytest.raises(WireError, match="number"):
         transfer.acked(replace(Receiver(transfer.blocks).ack(), number=MAX_INTEGER), 0.0)
