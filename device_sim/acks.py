@@ -18,7 +18,7 @@ LEVEL_S: Final = 3.0  # without any chunk, the state is said again this often
 class AckClock:
     """The state of one bulk connection that acks carry."""
 
-    __slots__ = ("_delay_ms", "_due_at", "_echo_ms", "_epoch", "_level_at", "_number", "_seq", "_unacked")
+    __slots__ = ("_again_at", "_delay_ms", "_due_at", "_echo_ms", "_epoch", "_level_at", "_number", "_seq", "_unacked")
 
     def __init__(self, epoch: int, now: float) -> None:
         self._epoch = epoch
@@ -29,6 +29,7 @@ class AckClock:
         self._unacked = 0
         self._due_at: float | None = None
         self._level_at = now
+        self._again_at = float("inf")
 
     def on_chunk(self, chunk: Chunk, now: float, policy: Welcome) -> bool:
         """A chunk came; whether an ack is due at once: enough of them, or a number is missing before it."""
@@ -46,7 +47,12 @@ class AckClock:
     @property
     def deadline(self) -> float:
         """When an ack is due if no chunk comes."""
-        return self._level_at if self._due_at is None else min(self._due_at, self._level_at)
+        level_at = min(self._level_at, self._again_at)
+        return level_at if self._due_at is None else min(self._due_at, level_at)
+
+    def hasten(self, at: float) -> None:
+        """Say the state again at ``at``, whatever chunks come before: they may have been on their way already."""
+        self._again_at = at
 
     def make(self, transfer: int, held: RangeSet, now: float, *, credit_bytes: int, foreground: bool, pause_seq: int) -> Ack:
         """The ack of this moment; resets what counts since the last one."""
@@ -69,4 +75,6 @@ class AckClock:
         self._unacked = 0
         self._due_at = None
         self._level_at = now + LEVEL_S
+        if now >= self._again_at:
+            self._again_at = float("inf")
         return ack

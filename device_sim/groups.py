@@ -50,6 +50,7 @@ def read_group(group: Reader, speed: float) -> list[Entry]:
         reconnect_base_s=group.number("reconnect_base_s", default.reconnect_base_s, low=0.001),
         reconnect_cap_s=group.number("reconnect_cap_s", default.reconnect_cap_s, low=0.001),
         credit_bytes=group.integer("credit_bytes", default.credit_bytes, low=1024, high=2**31),
+        quiet_s=group.number("quiet_s", default.quiet_s, high=60.0),
         keep_payload=group.flag("keep_payload", default=default.keep_payload),
     )
     labels = group.strings("labels")

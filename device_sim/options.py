@@ -84,5 +84,7 @@ class Options:
     reconnect_base_s: float = 1.0
     reconnect_cap_s: float = 300.0
     credit_bytes: int = 256 * 1024
+    quiet_s: float = 0.3
+    """Between the end of a payment and the release of its brake."""
     keep_payload: bool = True
     """Whether staged bytes are kept (shared between terminals) or only their checked hashes."""

@@ -69,6 +69,10 @@ class Shop:
         self.in_service = True
         self._plan(now)
 
+    def expect(self, at: float) -> None:
+        """The next card comes then, whatever was planned."""
+        self._next_at = at
+
     def stop(self) -> None:
         """It cannot: it installs, reboots or has no power. A payment under way has failed."""
         self.in_service = False

@@ -12,6 +12,7 @@ from typing import Final
 
 from device_sim.acks import AckClock
 from device_sim.board import Board
+from device_sim.brake import REPEAT_S, Brake, Due
 from device_sim.dossier import STAGE, Dossier
 from device_sim.outputs import CloseBulk, OpenBulk, PauseBulk
 from device_sim.receiver import Finished, Receiver, Taken, Verdict
@@ -20,8 +21,6 @@ from gateway.wire.codes import Code, Phase, What
 from gateway.wire.messages import BLOCKS_PER_SEGMENT, Chunk, Welcome
 
 MAX_BAD_SEGMENTS: Final = 5  # of one transfer; more means that the package itself is not what was signed
-PAUSE_RENEW_S: Final = 2.5  # a pause is good for 5 s
-QUIET_S: Final = 2.0  # after a payment, before bulk data flows again
 
 
 class Bulk(StrEnum):
@@ -41,12 +40,10 @@ class Transfer:
         "_attempt",
         "_bad_segments",
         "_board",
+        "_brake",
         "_dossier",
         "_open_at",
-        "_pause_at",
-        "_pause_seq",
         "_receiver",
-        "_resume_at",
         "bulk",
         "policy",
     )
@@ -59,9 +56,7 @@ class Transfer:
         self._attempt = 0
         self._bad_segments = 0
         self._open_at = 0.0
-        self._pause_at: float | None = None
-        self._resume_at: float | None = None
-        self._pause_seq = 0
+        self._brake = Brake(board.options.quiet_s)
         self.bulk = Bulk.CLOSED
         self.policy = Welcome(epoch=0, now_ms=0)
 
@@ -102,7 +97,7 @@ class Transfer:
         self.bulk = Bulk.CLOSED
         self._receiver = None
         self._acks = None
-        self._pause_at = self._resume_at = None
+        self._brake.drop()
 
     def lose(self, now: float) -> None:
         """Coverage is gone."""
@@ -121,8 +116,9 @@ class Transfer:
         self.bulk = Bulk.UP
         self._attempt = 0
         self._acks = AckClock(self._board.journal.integer("bulk_epoch"), now)
-        if self._braking:
+        if self._brake.on:
             self._board.out.append(PauseBulk(paused=True))
+            self._brake.renew(now)
         self._ack(now)
 
     def on_down(self, now: float) -> None:
@@ -166,45 +162,38 @@ class Transfer:
         """A payment has begun or ended."""
         if self.bulk is Bulk.CLOSED:
             return
-        if self._board.shop.in_transaction:
-            newly = not self._braking
-            self._resume_at = None
-            self._pause_at = now
-            if newly and self.bulk is Bulk.UP:
-                self._board.out.append(PauseBulk(paused=True))
-            self._renew_pause(now)
-        elif self._pause_at is not None:
-            self._pause_at = None
-            self._resume_at = now + QUIET_S
+        if not self._board.shop.in_transaction:
+            self._brake.ease(now)
+            return
+        if self._brake.press(now) and self.bulk is Bulk.UP:
+            self._board.out.append(PauseBulk(paused=True))
+        if self._acks is not None:
+            self._ack(now)
 
     def deadline(self, *, covered: bool) -> float | None:
         """When ``on_time`` has something to do."""
         if self.bulk is Bulk.CLOSED:
             return None
-        times = [self._pause_at, self._resume_at]
+        times = [self._brake.deadline]
         if self.bulk is Bulk.WAITING:
-            times.append(self._open_at if covered else None)
+            times.append(self._open_at if covered and not self._brake.on else None)
         elif self._acks is not None:
             times.append(self._acks.deadline)
         return min((at for at in times if at is not None), default=None)
 
     def on_time(self, now: float, *, covered: bool) -> None:
-        """Reconnect, ack, renew or end a pause."""
-        if self.bulk is Bulk.WAITING and covered and now >= self._open_at:
-            self._connect()
-        if self._pause_at is not None and now >= self._pause_at:
-            self._renew_pause(now)
-        if self._resume_at is not None and now >= self._resume_at:
-            self._resume_at = None
-            if self.bulk is Bulk.UP:
+        """Renew or end a brake, reconnect, ack."""
+        due = self._brake.on_time(now)
+        if due is not Due.NOTHING and self._acks is not None:
+            if due is Due.RELEASE:
                 self._board.out.append(PauseBulk(paused=False))
-                self._ack(now)
+            self._ack(now)
+            if due is Due.RELEASE:
+                self._acks.hasten(now + REPEAT_S)
+        if self.bulk is Bulk.WAITING and covered and now >= self._open_at and not self._brake.on:
+            self._connect()
         if self._acks is not None and now >= self._acks.deadline:
             self._ack(now)
-
-    @property
-    def _braking(self) -> bool:
-        return self._pause_at is not None or self._resume_at is not None
 
     def _open(self, now: float) -> None:
         dossier, options = self._dossier, self._board.options
@@ -216,6 +205,8 @@ class Transfer:
         self._attempt = 0
         self.bulk = Bulk.WAITING
         self._open_at = now
+        if self._board.shop.in_transaction:
+            self._brake.press(now)
 
     def _connect(self) -> None:
         self._board.journal.set("bulk_epoch", self._board.journal.integer("bulk_epoch") + 1)
@@ -271,23 +262,17 @@ class Transfer:
         self._dossier.enter(Phase.READY)
         self._dossier.report(What.FAILED, now, code=code, detail={"needed": needed, "found": found})
 
-    def _renew_pause(self, now: float) -> None:
-        self._pause_at = now + PAUSE_RENEW_S
-        self._pause_seq += 1
-        if self._acks is not None:
-            self._ack(now)
-
     def _ack(self, now: float) -> None:
         if self._acks is None or self._receiver is None:
             raise AssertionError(self.bulk)
-        braking = self._braking
+        braking = self._brake.on
         ack = self._acks.make(
             self._dossier.current.transfer,
             self._receiver.held,
             now,
             credit_bytes=0 if braking else self._board.options.credit_bytes,
             foreground=braking,
-            pause_seq=self._pause_seq,
+            pause_seq=self._brake.seq,
         )
         self._board.tally.acks += 1
         self._board.publish(ack, bulk=True, qos=0)

@@ -52,3 +52,15 @@ def test_ranges_begin_above_cum_and_are_at_most_sixteen() -> None:
 
     assert (with_cum.cum, len(with_cum.ranges), with_cum.ranges[0]) == (1, 16, (2, 3))
     assert (without.cum, len(without.ranges), without.ranges[0]) == (0, 16, (2, 3))
+
+
+def test_state_is_said_again_when_asked_for_and_acks_before_do_not_count() -> None:
+    clock = AckClock(3, 0.0)
+    make(clock, RangeSet(), 10.0)
+    clock.hasten(11.0)
+    clock.on_chunk(chunk(1), 10.5, POLICY)
+    make(clock, RangeSet([(0, 1)]), 10.6)
+    hurried = clock.deadline
+    make(clock, RangeSet([(0, 1)]), 11.0)
+
+    assert [hurried, clock.deadline] == [11.0, 11.0 + LEVEL_S]

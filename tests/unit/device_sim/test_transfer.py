@@ -1,15 +1,15 @@
-"""The transfer on the terminal's side: resume, acks, brake, bad segments, and orders that do not fit the manifest."""
+"""The transfer on the terminal's side: resume, acks, bad segments, and orders that do not fit the manifest."""
 
 from __future__ import annotations
 
 import pytest
 
 from device_sim.faults import Faults
-from device_sim.options import Options, Shop
-from device_sim.outputs import CloseBulk, OpenBulk, PauseBulk
+from device_sim.options import Options
+from device_sim.outputs import CloseBulk, OpenBulk
 from device_sim.transfer import MAX_BAD_SEGMENTS
 from gateway.wire.codes import Code, OrderKind, Phase, What
-from gateway.wire.messages import Ack, Chunk, Plain
+from gateway.wire.messages import Chunk, Plain
 from tests.unit.device_sim.build import payload_of
 from tests.unit.device_sim.play import Play
 
@@ -154,26 +154,6 @@ def test_chunk_on_the_control_connection_is_dropped() -> None:
     play.run(seconds=0.1)
 
     assert play.terminal.board.tally.events["wrong_connection"] == 1
-
-
-def test_payment_brakes_and_resumes_after_two_quiet_seconds() -> None:
-    """Credit 0, foreground, rising pause numbers at least every 2.5 s; the socket is not read meanwhile."""
-    shop = Shop(payment_every_s=12, payment_s=(8, 8), declined_p=0.0)
-    play = Play(PAYLOAD, options=Options(speed=1.0, shop=shop))
-    play.drop_chunk = lambda chunk: True  # noqa: ARG005
-    braked: list[tuple[float, Ack]] = []
-    play.on_uplink = lambda message: braked.append((play.now, message)) if isinstance(message, Ack) else None
-    play.boot()
-    assert play.run(lambda: sum(isinstance(output, PauseBulk) and not output.paused for output in play.outputs) >= 2)
-
-    paused = [(now, ack) for now, ack in braked if ack.foreground]
-    assert all(ack.credit_bytes == 0 for _, ack in paused)
-    assert all(ack.credit_bytes > 0 for _, ack in braked if not ack.foreground)
-    seqs = [ack.pause_seq for _, ack in paused]
-    assert seqs == sorted(seqs)
-    assert len(set(seqs)) >= 8
-    switches = [output.paused for output in play.outputs if isinstance(output, PauseBulk)]
-    assert switches[:4] == [True, False, True, False]
 
 
 def test_transfer_order_with_a_new_id_keeps_what_is_held() -> None:
