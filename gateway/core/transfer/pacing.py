@@ -86,7 +86,7 @@ class DelayWindow:
     """As much as keeps the queue before the terminal's link at ``target_ms``: the core of LEDBAT (RFC 6817, 2.4.2).
 
     Below the target the window grows by at most a chunk for each round trip; above it it shrinks by what is too much, by half
-    at most. No slow start beyond four chunks, no memory of a former window, no periodic slowdown (docs/adr/0011). Only a base
+    at most. No slow start beyond four chunks, no memory of a former window, no periodic slowdown (docs/adr/0012). Only a base
     that no delay has confirmed for ``CHECK_S`` is measured anew, by letting what is in flight run out once.
     """
 
