@@ -237,7 +237,7 @@ def _group(name: str, kind: str, load: Load, rng: Random) -> str:
     dropouts_per_h = 3600 / transfer_s if kind == "radio" else 0.0
     text = f'ids = ["{name}"]\nmodel = "lakala-4g-esign"\nkeep_payload = false\n'
     text += (
-        f"link = {{ down_bps = {rate_bps:.0f}, up_bps = {_UP_BPS}, delay_ms = 20, jitter_ms = 5, stalls_per_h = 0, "
+        f"link = {{ bare = true, down_bps = {rate_bps:.0f}, up_bps = {_UP_BPS}, delay_ms = 20, jitter_ms = 5, "
         f"dropouts_per_h = {dropouts_per_h:.0f} }}\n"
     )
     if kind == "power":

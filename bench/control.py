@@ -14,9 +14,9 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from bench.links.bearers import bearer
 from bench.links.plot import Figure, Panel, Series
 from bench.links.virtual import Line, Paid
-from bench.links.ways import down_capacity_bytes, radio_pair
 from bench.rig.report import Cell, Report, quantile
 from device_sim.radio import Radio
 from gateway.core.transfer.pacing import TARGET_MS, DelayWindow
@@ -56,8 +56,8 @@ def main() -> int:
 
 
 def _run(rate_bps: float, seed: int, until_s: float) -> tuple[Radio, Line]:
-    radio, alone = radio_pair(rate_bps, seed)
-    line = Line(radio=radio, alone=alone, pacing=PACING(), rng=Random(seed + 1))
+    radio = bearer(rate_bps, seed)
+    line = Line(radio=radio, pacing=PACING(), rng=Random(seed + 1))
     line.run(until_s)
     return radio, line
 
@@ -71,7 +71,7 @@ def _row(rate_bps: float, seeds: range) -> Mapping[str, Cell]:
         first = next(trace for trace in line.traces if trace.at >= FROM_S)
         goodput_bps += (line.delivered_bytes - first.delivered_bytes) / (LONG_S - FROM_S) / len(seeds)
         used += line.wire_bytes - first.wire_bytes
-        capacity += down_capacity_bytes(radio, FROM_S, LONG_S)
+        capacity += radio.down.capacity_bytes(FROM_S, LONG_S)
         paid += [one for one in line.paid if one.answered_at >= FROM_S]
     with_it, alone = [1000 * one.delay_s for one in paid], [1000 * one.alone_s for one in paid]
     return {
@@ -87,7 +87,7 @@ def _row(rate_bps: float, seeds: range) -> Mapping[str, Cell]:
 def figure(line: Line, radio: Radio) -> Figure:
     """The picture of a run."""
     steps = [index * STEP_S for index in range(int(RUN_S / STEP_S) + 1)]
-    link = [(at + STEP_S / 2, down_capacity_bytes(radio, at, at + STEP_S) / STEP_S / 1000) for at in steps[:-1]]
+    link = [(at + STEP_S / 2, radio.down.capacity_bytes(at, at + STEP_S) / STEP_S / 1000) for at in steps[:-1]]
     every = round(STEP_S / (line.traces[1].at - line.traces[0].at))
     marks = line.traces[::every]
     goodput = [

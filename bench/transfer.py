@@ -1,7 +1,7 @@
 """What a transfer leaves to payments, and what it takes of the link: ours beside four other ways, on five rates of bearer.
 
-Real Mosquitto, a real gateway process, the simulator's terminals; only the bearer is arithmetic (``links/ways.py``), and it is
-the same for all ways: same seed, same rate at every moment, same stalls, same payments. docs/performance.md explains the table.
+Real Mosquitto, a real gateway process, the simulator's terminals; only the bearer is arithmetic (``links/bearers.py``), and it
+is the same for all ways: same rate at every moment, same stalls, same payments. docs/performance.md explains the table.
 """
 
 from __future__ import annotations

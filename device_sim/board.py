@@ -17,6 +17,7 @@ from device_sim.journal import Journal
 from device_sim.options import Identity, Options, Span
 from device_sim.outputs import Output, Publish
 from device_sim.profiles import Profile
+from device_sim.radio import Radio
 from device_sim.shop import MerchantDesk, Shop
 from gateway.wire.codec import encode, kind_of
 from gateway.wire.messages import Report, Uplink
@@ -63,6 +64,7 @@ class Board:
         "out",
         "pool",
         "profile",
+        "radio",
         "reboot_wanted",
         "rng",
         "shop",
@@ -91,7 +93,8 @@ class Board:
         self.fault = FaultState(faults)
         self.clock = Clock(base_ms=options.unix_base_ms + faults.clock_skew_s * 1000)
         self.battery = Battery(options.battery, profile, options.speed, now)
-        self.shop = Shop(options.shop, options.speed, options.unix_base_ms, rng)
+        self.radio = Radio(profile.link, Random(rng.getrandbits(64)), now)
+        self.shop = Shop(options.shop, options.speed, options.unix_base_ms, self.radio, Random(rng.getrandbits(64)), now)
         self.merchant = MerchantDesk(options.merchant, options.speed, rng)
         self.journal = Journal(flash)
         self.out: list[Output] = []

@@ -50,6 +50,7 @@ def read_group(group: Reader, speed: float) -> list[Entry]:
         reconnect_base_s=group.number("reconnect_base_s", default.reconnect_base_s, low=0.001),
         reconnect_cap_s=group.number("reconnect_cap_s", default.reconnect_cap_s, low=0.001),
         credit_bytes=group.integer("credit_bytes", default.credit_bytes, low=1024, high=2**31),
+        receive_buffer_bytes=group.integer("receive_buffer_bytes", default.receive_buffer_bytes, high=2**31),
         quiet_s=group.number("quiet_s", default.quiet_s, high=60.0),
         keep_payload=group.flag("keep_payload", default=default.keep_payload),
     )
@@ -92,8 +93,12 @@ def _shop(table: Reader) -> Shop:
         close_min=table.integer("close_min", default.close_min, high=24 * 60),
         utc_offset_min=table.integer("utc_offset_min", default.utc_offset_min, low=-14 * 60, high=14 * 60),
         time_zone=table.text("time_zone", default.time_zone),
-        payment_every_s=table.number("payment_every_s", default.payment_every_s),
-        payment_s=table.span("payment_s", default.payment_s),
+        payment_every_s=table.span("payment_every_s", default.payment_every_s),
+        payments_from_s=table.number("payments_from_s", default.payments_from_s),
+        lead_s=table.span("lead_s", default.lead_s),
+        host_s=table.span("host_s", default.host_s),
+        request_bytes=table.integer("request_bytes", default.request_bytes, low=1, high=1 << 20),
+        answer_bytes=table.integer("answer_bytes", default.answer_bytes, low=1, high=1 << 20),
         declined_p=table.number("declined_p", default.declined_p, high=1.0),
         unsettled_count=table.integer("unsettled_count", default.unsettled_count),
     )

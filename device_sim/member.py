@@ -7,18 +7,22 @@ it starts no task.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from device_sim.delays import Delays
 from device_sim.mqtt import Connection, Login
 from device_sim.outputs import CloseBulk, ConnectControl, DropControl, OpenBulk, PauseBulk, Publish, Rebooting
-from device_sim.radio import Radio
+from device_sim.radio import Lane
 from device_sim.terminal import Terminal
 from gateway.wire import topics
 
 if TYPE_CHECKING:
     from device_sim.outputs import Output
 
+RECEIVE_S: Final = 0.3  # docs/protocol.md 6.6
+RECEIVE_LEAST_BYTES: Final = 8 * 1024
+RECEIVE_MOST_BYTES: Final = 256 * 1024
 _SOON_S: Final = 0.001  # timers are not set closer than this, so that float noise cannot spin
 
 
@@ -45,6 +49,8 @@ class Tally:
     messages_out: int = 0
     strays: int = 0
     """Messages on topics that are not the terminal's: the broker's rules do not hold."""
+    payments: Delays = field(default_factory=Delays)
+    """How long the answers of payments took on the bearers."""
     reasons: dict[str, int] | None = None
     """Why connections failed or broke."""
 
@@ -53,6 +59,11 @@ class Tally:
         self.reasons = self.reasons or {}
         if reason in self.reasons or len(self.reasons) < 50:
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+
+def receive_bytes(lane: Lane) -> float:
+    """The receive buffer of a bulk connection: twice a usual round trip of the link, so that braking leaves little unread."""
+    return min(RECEIVE_MOST_BYTES, max(RECEIVE_LEAST_BYTES, lane.carries_bytes(RECEIVE_S)))
 
 
 class Dialler(Protocol):
@@ -85,14 +96,13 @@ class Member:
     def __init__(
         self,
         terminal: Terminal,
-        radio: Radio,
         credentials: Credentials,
         dialler: Dialler,
         tally: Tally,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.terminal = terminal
-        self.radio = radio
+        self.radio = terminal.board.radio
         self.tally = tally
         self._credentials = credentials
         self._dialler = dialler
@@ -105,6 +115,7 @@ class Member:
         self._up_topics: dict[tuple[str, bool], str] = {}
         self.control: Connection | None = None
         self.bulk: Connection | None = None
+        terminal.board.shop.till.on_answer = lambda paid: tally.payments.note(paid.delay_s, paid.alone_s)
 
     def boot(self) -> None:
         """Power on."""
@@ -197,7 +208,8 @@ class Member:
                 self._close_control(abort=output.abort)
             case OpenBulk():
                 self._close_bulk(abort=True)
-                self.bulk = self._open(self._bulk_login())
+                asked = self.terminal.board.options.receive_buffer_bytes
+                self.bulk = self._open(self._bulk_login(), asked or receive_bytes(self.radio.down))
             case CloseBulk():
                 self._close_bulk(abort=output.abort)
             case PauseBulk():
@@ -206,8 +218,8 @@ class Member:
             case Rebooting():
                 pass
 
-    def _open(self, login: Login) -> Connection:
-        connection = Connection(self, login, self._loop, self.radio.down, self.radio.up)
+    def _open(self, login: Login, receive_bytes: float = float("inf")) -> Connection:
+        connection = Connection(self, login, self._loop, self.radio.down, self.radio.up, receive_bytes=receive_bytes)
         self._dialler.dial(self, connection)
         return connection
 

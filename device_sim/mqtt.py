@@ -1,4 +1,4 @@
-"""One MQTT 5 connection of a simulated terminal: a thin ``asyncio.Protocol`` over the ``mqtt5`` codec, shaped by the radio.
+"""One MQTT 5 connection of a simulated terminal: a thin asyncio protocol over the ``mqtt5`` codec and a ``Pipe`` to the socket.
 
 Thousands live in one process, so there is no task, no queue object and no timer per connection: the owner's ticker calls
 ``tick``, and one call-back at a time waits for shaped bytes in each direction. Says what happens to its ``Owner``; decides
@@ -14,7 +14,7 @@ from typing import Final, Protocol, cast
 
 import mqtt5
 
-from device_sim.delayed import Delayed
+from device_sim.pipe import Pipe
 from device_sim.radio import Lane
 
 KEEPALIVE_GRACE: Final = 1.5  # of the keepalive without a byte from the broker: the connection is dead [MQTT-3.1.2-22]
@@ -54,13 +54,11 @@ class Owner(Protocol):
         """It is gone and was not closed by ``close``; ``clean`` when the broker sent a DISCONNECT."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Connects, subscribes to one filter, publishes QoS 0 and 1, acks what comes, and breaks on any protocol error."""
 
     __slots__ = (
-        "_brake",
         "_clean_end",
-        "_down",
         "_heard_at",
         "_inflight",
         "_keepalive_s",
@@ -68,12 +66,11 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_owner",
         "_packet_id",
-        "_paused",
+        "_pipe",
         "_receive_max",
         "_rest",
         "_said_at",
         "_transport",
-        "_up",
         "_waiting",
         "bytes_in",
         "bytes_out",
@@ -83,12 +80,21 @@ class Connection(asyncio.Protocol):
         "waiter",
     )
 
-    def __init__(self, owner: Owner, login: Login, loop: asyncio.AbstractEventLoop, down: Lane | None, up: Lane | None) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        login: Login,
+        loop: asyncio.AbstractEventLoop,
+        down: Lane | None,
+        up: Lane | None,
+        *,
+        receive_bytes: float = float("inf"),
+    ) -> None:
+        """``receive_bytes``: see ``Pipe``."""
         self._owner = owner
         self._login = login
         self._loop = loop
-        self._down = Delayed(loop, down, self._arrived) if down is not None and down.shapes else None
-        self._up = Delayed(loop, up, self._left) if up is not None and up.shapes else None
+        self._pipe = Pipe(loop, down, up, self._feed, receive_bytes=receive_bytes)
         self._transport: asyncio.Transport | None = None
         self._rest = b""
         self._waiting: deque[bytes] = deque()
@@ -97,8 +103,6 @@ class Connection(asyncio.Protocol):
         self._packet_id = 0
         self._keepalive_s = login.keepalive_s
         self._heard_at = self._said_at = loop.time()
-        self._paused = False
-        self._brake = False
         self._clean_end = False
         self.reason = "closed by the other side"
         self.ready = False
@@ -138,13 +142,11 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self._write(mqtt5.DisconnectPacket().write())
-        if not self._up:
-            transport.close()
+        self._pipe.close()
 
     def brake(self, *, on: bool) -> None:
         """Stop or go on reading the socket."""
-        self._brake = on
-        self._regulate()
+        self._pipe.brake(on=on)
 
     def tick(self, now: float) -> None:
         """Ping when nothing was said for half the keepalive; break when nothing was heard for too long."""
@@ -154,7 +156,7 @@ class Connection(asyncio.Protocol):
             if now - self._said_at > ANSWER_S:
                 self._break("no answer")
             return
-        if now - self._heard_at > KEEPALIVE_GRACE * self._keepalive_s and not self._paused:
+        if now - self._heard_at > KEEPALIVE_GRACE * self._keepalive_s and not self._pipe.paused:
             self._break("keepalive")
         elif now - self._said_at >= self._keepalive_s / 2:
             self._write(mqtt5.PingReqPacket().write())
@@ -164,6 +166,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP (and TLS) is up: introduce ourselves."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods, not by its class
+        self._pipe.opened(self._transport)
         if self.closed:
             self._transport.abort()
             return
@@ -180,24 +183,22 @@ class Connection(asyncio.Protocol):
         )
         self._write(connect.write())
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the socket: now, or when the radio says that they have arrived."""
-        now = self._loop.time()
-        self._heard_at = now
-        self.bytes_in += len(data)
-        if self._down is None:
-            self._feed(data)
-            return
-        self._down.send(now, data)
-        self._regulate()
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        del sizehint
+        return self._pipe.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes from the socket."""
+        self._heard_at = self._loop.time()
+        self.bytes_in += nbytes
+        self._pipe.received(nbytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._transport = None
         self._answered()
-        for way in (self._down, self._up):
-            if way is not None:
-                way.clear()
+        self._pipe.lost()
         self._waiting.clear()
         if exc is not None:
             self.reason = str(exc) or type(exc).__name__
@@ -208,7 +209,9 @@ class Connection(asyncio.Protocol):
     # -- inside
 
     def _feed(self, data: bytes) -> None:
-        """Take all whole packets; the rest waits for more bytes."""
+        """Take all whole packets of what has arrived; the rest waits for more bytes."""
+        if self.closed:
+            return
         if self._rest:
             data = self._rest + data
         view = memoryview(data)
@@ -286,48 +289,14 @@ class Connection(asyncio.Protocol):
         self._packet_id = self._packet_id % 65_535 + 1
 
     def _write(self, data: bytes) -> None:
-        """To the socket: now, or when the radio says that it has left."""
+        """Say something, unless the connection is over."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        now = self._loop.time()
-        self._said_at = now
+        self._said_at = self._loop.time()
         self.bytes_out += len(data)
-        if self._up is None:
-            transport.write(data)
-            return
-        self._up.send(now, data)
-
-    def _arrived(self, data: bytes) -> None:
-        """Bytes that the radio has delivered."""
-        if self._transport is not None and not self.closed:
-            self._feed(data)
-            self._regulate()
-
-    def _left(self, data: bytes) -> None:
-        """Bytes that the radio has taken out of our hands."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        transport.write(data)
-        if self.closed and not self._up:
-            transport.close()
-
-    def _regulate(self) -> None:
-        """Read while the radio's queue has room and no payment brakes."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        now = self._loop.time()
-        full = bool(self._down) and self._down is not None and self._down.lane.full(now)
-        if full and not self._paused and self._down is not None:
-            self._loop.call_at(self._down.lane.room_at(), self._regulate)
-        pause = full or self._brake
-        if pause and not self._paused:
-            transport.pause_reading()
-        elif self._paused and not pause:
-            transport.resume_reading()
-        self._paused = pause
+        if not self._pipe.write(data):
+            self._break("uplink full")
 
     def _break(self, reason: str) -> None:
         self.reason = reason

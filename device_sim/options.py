@@ -44,9 +44,16 @@ class Shop:
     close_min: int = 24 * 60
     utc_offset_min: int = 480
     time_zone: str = "Asia/Shanghai"
-    payment_every_s: float = 0.0
-    """Mean time between payments while the shop is open; 0: none."""
-    payment_s: Span = (5.0, 15.0)
+    payment_every_s: Span = (0.0, 0.0)
+    """From card to card while the shop is open. Two that are equal: the mean of a random time; 0: none."""
+    payments_from_s: float = 0.0
+    """The first customer comes no earlier after the first boot; real seconds."""
+    lead_s: Span = (5.0, 12.0)
+    """From the card or the amount to the request."""
+    host_s: Span = (0.3, 1.5)
+    """From the request's arrival at the host to its answer."""
+    request_bytes: int = 600
+    answer_bytes: int = 1200
     declined_p: float = 0.02
     """Share of payments that the issuer declines."""
     unsettled_count: int = 0
@@ -84,6 +91,8 @@ class Options:
     reconnect_base_s: float = 1.0
     reconnect_cap_s: float = 300.0
     credit_bytes: int = 256 * 1024
+    receive_buffer_bytes: int = 0
+    """Of the bulk connection's socket; 0: what fits the link (``member.receive_bytes``)."""
     quiet_s: float = 0.3
     """Between the end of a payment and the release of its brake."""
     keep_payload: bool = True

@@ -109,6 +109,10 @@ class Scenario:
                     seen.add(user)
                     yield user, found.password.decode()
 
+    def seed_of(self, terminal: str) -> int:
+        """All chance of a terminal follows from it, that of its bearer and its shop too."""
+        return zlib.crc32(f"{self.seed}/{terminal}".encode())
+
     def plans(self, unix_base_ms: int) -> list[Plan]:
         """What the swarm starts; reads keys and passwords. ``unix_base_ms``: Unix time at zero of the event loop's clock."""
         orders, publishers = _ring(self.order_keys, "orders"), _ring(self.publisher_keys, "publishers")
@@ -120,7 +124,7 @@ class Scenario:
                 options=replace(entry.options, unix_base_ms=unix_base_ms),
                 faults=entry.faults,
                 credentials=self.login.credentials(entry.id, listed),
-                seed=zlib.crc32(f"{self.seed}/{entry.id}".encode()),
+                seed=self.seed_of(entry.id),
             )
             for entry in self.entries
         ]

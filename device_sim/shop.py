@@ -11,6 +11,8 @@ from random import Random
 
 from device_sim.options import Merchant, Span
 from device_sim.options import Shop as ShopOptions
+from device_sim.radio import Radio
+from device_sim.till import Step, Till
 
 DAY_MIN = 24 * 60
 
@@ -27,7 +29,8 @@ class Shop:
     """Payments while the shop is open and the terminal is at its service."""
 
     __slots__ = (
-        "_ends_at",
+        "_card_at",
+        "_from",
         "_next_at",
         "_options",
         "_rng",
@@ -37,16 +40,22 @@ class Shop:
         "in_service",
         "locked",
         "ok_count",
+        "till",
         "unsettled_count",
     )
 
-    def __init__(self, options: ShopOptions, speed: float, unix_base_ms: float, rng: Random) -> None:
+    def __init__(
+        self, options: ShopOptions, speed: float, unix_base_ms: float, radio: Radio, rng: Random, now: float = 0.0
+    ) -> None:
+        """``now`` is the first boot; ``rng`` is the shop's alone, so that cards come when they do whatever else happens."""
         self._options = options
         self._speed = speed
         self._unix_base_ms = unix_base_ms
         self._rng = rng
+        self._from = now + options.payments_from_s
+        self._card_at: float | None = None
         self._next_at: float | None = None
-        self._ends_at: float | None = None
+        self.till = Till(options, speed, radio, rng)
         self.in_service = False
         self.locked = False
         """The operator has forbidden payments; the firmware sets it."""
@@ -56,13 +65,13 @@ class Shop:
 
     @property
     def in_transaction(self) -> bool:
-        """A card is being read or the issuer is being asked."""
-        return self._ends_at is not None
+        """From the card to the answer's last byte."""
+        return self.till.step is not Step.IDLE
 
     @property
     def deadline(self) -> float | None:
-        """When the next payment begins or the current one ends."""
-        return self._ends_at if self._ends_at is not None else self._next_at
+        """When the next payment begins or the current one takes its next step."""
+        return self.till.deadline if self.in_transaction else self._next_at
 
     def serve(self, now: float) -> None:
         """The terminal can take payments from now on."""
@@ -76,25 +85,25 @@ class Shop:
     def stop(self) -> None:
         """It cannot: it installs, reboots or has no power. A payment under way has failed."""
         self.in_service = False
-        self._next_at = None
-        if self._ends_at is not None:
-            self._ends_at = None
+        self._card_at = self._next_at = None
+        if self.in_transaction:
+            self.till.abort()
             self.failed_count += 1
 
     def on_time(self, now: float) -> bool:
-        """Begin or end a payment that is due; whether one began or ended."""
-        if self._ends_at is not None and now >= self._ends_at:
-            self._ends_at = None
-            self._pay()
-            self._plan(now)
-            return True
-        if self._ends_at is None and self._next_at is not None and now >= self._next_at:
-            self._next_at = None
-            if self.locked:
-                return False
-            self._ends_at = now + self._rng.uniform(*self._options.payment_s) / self._speed
-            return True
-        return False
+        """Begin, go on with or end a payment that is due; whether one began or ended."""
+        if self.in_transaction:
+            through = self.till.on_time(now)
+            if through:
+                self._pay()
+                self._plan(now)
+            return through
+        if self._next_at is None or now < self._next_at:
+            return False
+        self._card_at, self._next_at = self._next_at, None
+        if not self.locked:
+            self.till.present(now)
+        return self.in_transaction
 
     def settle(self) -> None:
         """The batch is with the acquirer."""
@@ -108,10 +117,12 @@ class Shop:
         return ((self._options.open_min - local_min) % DAY_MIN) * 60
 
     def _plan(self, now: float) -> None:
-        every_s = self._options.payment_every_s
-        if not self.in_service or self.locked or every_s <= 0 or self._ends_at is not None:
+        least_s, most_s = self._options.payment_every_s
+        if not self.in_service or self.locked or most_s <= 0 or self.in_transaction:
             return
-        self._next_at = now + self.opens_in_s(now) + self._rng.expovariate(1 / every_s) / self._speed
+        gap_s = self._rng.expovariate(1 / most_s) if least_s == most_s else self._rng.uniform(least_s, most_s)
+        last_at = max(now, self._from) if self._card_at is None else self._card_at
+        self._next_at = max(now, last_at + gap_s / self._speed) + self.opens_in_s(now)
 
     def _pay(self) -> None:
         if self._rng.random() < self._options.declined_p:

@@ -26,6 +26,7 @@ def summarize(terminal: Terminal) -> dict[str, Any]:
         "acks": tally.acks,
         "payments_ok": board.shop.ok_count,
         "payments_failed": board.shop.failed_count,
+        "payments": board.shop.till.delays.summary(),
         "battery_pct": board.battery.percent,
         "epoch": board.journal.integer("epoch"),
         "events": dict(tally.events),

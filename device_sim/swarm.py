@@ -24,7 +24,6 @@ from device_sim.member import Credentials, Member, Tally
 from device_sim.mqtt import Connection
 from device_sim.options import Identity, Options
 from device_sim.profiles import Profile
-from device_sim.radio import Radio
 from device_sim.summary import summarize
 from device_sim.terminal import Terminal
 
@@ -133,6 +132,7 @@ class Swarm:
             "messages_in": tally.messages_in,
             "messages_out": tally.messages_out,
             "strays": tally.strays,
+            "payments": tally.payments.summary(),
             "reasons": tally.reasons or {},
         }
 
@@ -141,8 +141,7 @@ class Swarm:
         terminal = Terminal(
             plan.profile, plan.identity, Flash(), rng, options=plan.options, faults=plan.faults, pool=self.pool, now=now
         )
-        radio = Radio(plan.profile.link, Random(plan.seed + 1), now)
-        return Member(terminal, radio, plan.credentials, self, self.tally, loop)
+        return Member(terminal, plan.credentials, self, self.tally, loop)
 
     async def _connect_all(self) -> None:
         """One of the connectors: takes a connect, and holds its place until the broker has answered."""

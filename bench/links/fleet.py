@@ -1,9 +1,9 @@
-"""The process on the terminals' side of ``bench/transfer.py``: all terminals of one row, each with its bearer and its till.
+"""The process on the terminals' side of ``bench/transfer.py``: all terminals of one row, each with its bearer and its shop.
 
 ``python -m bench.links.fleet JOB.json``. With ``kind`` *terminals* they are the simulator's; *stream* and *download* are the
-rivals. Payments begin ``prepare_s`` after the bearers, measured time ``SETTLE_S`` later, at the same moments of the bearers for
-all kinds; by then all must have begun to receive. What each received, what its bearer
-could have carried and its payments within that time are written to the job's ``result`` file.
+rivals, on the bearers and beside the payments of the same terminals. Payments begin ``prepare_s`` after the bearers, measured
+time ``SETTLE_S`` later, at the same moments of the bearers for all kinds; by then all must have begun to receive. What each
+received, what its bearer could have carried and its payments within that time are written to the job's ``result`` file.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import asyncio
 import json
 import sys
 import time
-import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -23,15 +22,22 @@ import anyio
 import anyio.abc
 import uvloop
 
+from bench.links.bearers import groups
 from bench.links.rivals import Download, FileServer, Meters, Receiver, Responder, Rival, Stream
-from bench.links.till import Till, TillShop
-from bench.links.ways import down_capacity_bytes, radio_pair
-from device_sim.member import Member
+from device_sim.board import Board
+from device_sim.flash import Flash
+from device_sim.groups import Entry
+from device_sim.options import Identity
 from device_sim.radio import Radio
-from device_sim.scenario import read_scenario
-from device_sim.swarm import BrokerAddress, Plan, Swarm
+from device_sim.scenario import Scenario, read_scenario
+from device_sim.shop import Shop
+from device_sim.swarm import Swarm
+from device_sim.terminal import Terminal
+from device_sim.till import Paid
+from gateway.trust.keys import KeyRing
 
 SETTLE_S: Final = 10.0
+SPEED: Final = 1000.0  # of preparations and of boots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,42 +60,22 @@ class Job:
     result: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Link:
-    """A terminal's bearer, its till, and the bearer that carries the payments alone."""
+    """A terminal's bearer, its shop, and the answers to its payments."""
 
     radio: Radio
-    alone: Radio
-    till: Till
+    shop: Shop
+    paid: list[Paid] = field(default_factory=list)
 
-
-def make_link(job: Job, name: str, origin: float) -> Link:
-    """The same for the same seed and terminal, whatever is transferred."""
-    seed = zlib.crc32(f"{job.seed}/{name}".encode())
-    radio, alone = radio_pair(job.rates_bps[name], seed, origin)
-    return Link(radio=radio, alone=alone, till=Till(radio, alone, Random(seed + 1), origin + job.prepare_s))
-
-
-class Fleet(Swarm):
-    """The simulator's terminals on the benchmark's bearers."""
-
-    def __init__(self, plans: list[Plan], broker: BrokerAddress, links: Mapping[str, Link]) -> None:
-        """Nothing happens before ``run``."""
-        super().__init__(plans, broker)
-        self._links = links
-
-    def _member(self, plan: Plan, loop: asyncio.AbstractEventLoop, now: float) -> Member:
-        member = super()._member(plan, loop, now)
-        link = self._links[plan.identity.id]
-        member.radio = link.radio
-        member.terminal.board.shop = TillShop(link.till, member.terminal.board.shop)
-        return member
+    def __post_init__(self) -> None:
+        self.shop.till.on_answer = self.paid.append
 
 
 class MemberReceiver:
     """A simulated terminal as ``Receiver``."""
 
-    def __init__(self, fleet: Fleet, name: str) -> None:
+    def __init__(self, fleet: Swarm, name: str) -> None:
         self._fleet, self._name = fleet, name
 
     def meters(self) -> Meters:
@@ -104,24 +90,36 @@ class MemberReceiver:
 
 async def serve(job: Job) -> None:
     """Run the job and write its result."""
-    origin = asyncio.get_running_loop().time()
-    links = {name: make_link(job, name, origin) for name in job.rates_bps}
+    loop = asyncio.get_running_loop()
+    origin = loop.time()
+    scenario = _scenario(job)
     async with anyio.create_task_group() as tasks:
         receivers: dict[str, Receiver] = {}
+        links: dict[str, Link] = {}
         if job.kind == "terminals":
-            fleet = _fleet(job, links)
+            fleet = Swarm(scenario.plans(int((time.time() - origin) * 1000)), scenario.broker.address(job.rates_bps))
             tasks.start_soon(fleet.run)
-            receivers |= {name: MemberReceiver(fleet, name) for name in links}
             await anyio.sleep(0.5)
+            for name, member in fleet.members.items():
+                links[name] = Link(radio=member.radio, shop=member.terminal.board.shop)
+                receivers[name] = MemberReceiver(fleet, name)
         else:
             port = await tasks.start(_server, job)
-            for name, link in links.items():
-                rival: Rival = Stream(link.radio, name, job.password) if job.kind == "stream" else Download(link.radio, name)
-                receivers[name] = rival
+            for entry in scenario.entries:
+                name, board = entry.id, _board(entry, scenario.seed_of(entry.id), origin)
+                rival: Rival = Stream(board.radio, name, job.password) if job.kind == "stream" else Download(board.radio, name)
+                links[name], receivers[name] = Link(radio=board.radio, shop=board.shop), rival
                 tasks.start_soon(rival.run, job.host, port)
-                tasks.start_soon(_pay, link.till)
+                tasks.start_soon(_pay, board.shop)
         await _measure(job, links, receivers, origin)
         tasks.cancel_scope.cancel()
+
+
+def _board(entry: Entry, seed: int, now: float) -> Board:
+    """Bearer and shop of a terminal that stays without power."""
+    nobody = KeyRing([])
+    identity = Identity(id=entry.id, orders=nobody, publishers=nobody)
+    return Terminal(entry.profile, identity, Flash(), Random(seed), options=entry.options, now=now).board
 
 
 async def _server(job: Job, *, task_status: anyio.abc.TaskStatus[int]) -> None:
@@ -132,11 +130,12 @@ async def _server(job: Job, *, task_status: anyio.abc.TaskStatus[int]) -> None:
     await FileServer().run(task_status)
 
 
-async def _pay(till: Till) -> None:
+async def _pay(shop: Shop) -> None:
     loop = asyncio.get_running_loop()
+    shop.serve(loop.time())
     while True:
-        await anyio.sleep(max(0.0, (till.deadline or 0.0) - loop.time()))
-        till.on_time(loop.time())
+        await anyio.sleep(max(0.0, (shop.deadline or 0.0) - loop.time()))
+        shop.on_time(loop.time())
 
 
 async def _measure(job: Job, links: Mapping[str, Link], receivers: Mapping[str, Receiver], origin: float) -> None:
@@ -159,9 +158,9 @@ async def _measure(job: Job, links: Mapping[str, Link], receivers: Mapping[str, 
                 "name": name,
                 "rate_bps": job.rates_bps[name],
                 "elapsed_s": end - start,
-                "capacity_bytes": down_capacity_bytes(link.radio, start, end),
+                "capacity_bytes": link.radio.down.capacity_bytes(start, end),
                 **{key: value - asdict(before[name])[key] for key, value in asdict(after).items()},
-                "payments": [(paid.delay_s, paid.alone_s) for paid in link.till.paid if start <= paid.at <= end],
+                "payments": [(paid.delay_s, paid.alone_s) for paid in link.paid if start <= paid.at <= end],
             }
         )
     fresh = anyio.Path(job.result + ".new")
@@ -169,26 +168,15 @@ async def _measure(job: Job, links: Mapping[str, Link], receivers: Mapping[str, 
     await fresh.rename(job.result)
 
 
-def _fleet(job: Job, links: Mapping[str, Link]) -> Fleet:
+def _scenario(job: Job) -> Scenario:
     data = {
         "seed": job.seed,
-        "speed": 1000.0,
+        "speed": SPEED,
         "broker": {"host": job.host, "port": job.port},
         "login": {"password": job.password},
-        "group": [
-            {
-                "ids": list(links),
-                "model": "lakala-4g-esign",
-                "reconnect_base_s": 0.2,
-                "keep_payload": False,
-                "link": {"dropouts_per_h": 0, "stalls_per_h": 0},
-            }
-        ],
+        "group": groups(dict(job.rates_bps), speed=SPEED, payments_from_s=job.prepare_s),
     }
-    loop = asyncio.get_running_loop()
-    scenario = read_scenario(data, folder=Path(job.folder), where="job")
-    unix_base_ms = int((time.time() - loop.time()) * 1000)
-    return Fleet(scenario.plans(unix_base_ms), scenario.broker.address(links), links)
+    return read_scenario(data, folder=Path(job.folder), where="job")
 
 
 if __name__ == "__main__":

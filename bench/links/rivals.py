@@ -15,14 +15,13 @@ from typing import Final, Protocol, cast
 import anyio
 import anyio.abc
 
-from device_sim.delayed import Delayed
 from device_sim.mqtt import Connection, Login
+from device_sim.pipe import Pipe
 from device_sim.radio import Radio
 from gateway.wire.topics import down, down_filter, up
 
 REQUEST_BYTES: Final = 128 * 1024
 BLOCK_BYTES: Final = 4 * 1024
-READ_BYTES: Final = 4 * 1024
 AHEAD_BYTES: Final = 64 * 1024
 _BLOCK: Final = secrets.token_bytes(BLOCK_BYTES)
 _NEVER_S: Final = 3600.0
@@ -152,16 +151,13 @@ class Responder:
 
 
 class Download(asyncio.BufferedProtocol):
-    """One HTTP client; reads its socket while the bearer's queue has room, as the simulator's connections do."""
+    """One HTTP client on the terminal's lanes; its socket is read as the simulator's are."""
 
     def __init__(self, radio: Radio, name: str) -> None:
-        self._name, self._radio = name, radio
+        self._name = name
         self._loop = asyncio.get_running_loop()
-        self._delayed = Delayed(self._loop, radio.down, self._arrived)
-        self._transport: asyncio.Transport | None = None
+        self._pipe = Pipe(self._loop, radio.down, radio.up, self._arrived)
         self._wire_bytes = self._useful_bytes = 0
-        self._paused = False
-        self._buffer = bytearray(READ_BYTES)
 
     async def run(self, host: str, port: int) -> None:
         """Connect, ask once, and receive until cancelled."""
@@ -174,34 +170,21 @@ class Download(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods, not by its class
-        self._transport.write(f"GET /package HTTP/1.1\r\nHost: {self._name}\r\n\r\n".encode())
+        self._pipe.opened(cast("asyncio.Transport", transport))  # uvloop's is one by its methods, not by its class
+        self._pipe.write(f"GET /package HTTP/1.1\r\nHost: {self._name}\r\n\r\n".encode())
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Little at a time: what is read is in the bearer's queue, and that is 3 s deep and no deeper."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
         del sizehint
-        return self._buffer
+        return self._pipe.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Into the bearer."""
         self._wire_bytes += nbytes
-        self._delayed.send(self._loop.time(), bytes(self._buffer[:nbytes]))
-        self._regulate()
+        self._pipe.received(nbytes)
 
     def _arrived(self, data: bytes) -> None:
         self._useful_bytes += len(data)  # the head of the one response is 60 bytes of it
-        self._regulate()
-
-    def _regulate(self) -> None:
-        if self._transport is None:
-            return
-        full = self._radio.down.full(self._loop.time())
-        if full and not self._paused:
-            self._transport.pause_reading()
-            self._loop.call_at(self._radio.down.room_at(), self._regulate)
-        elif self._paused and not full:
-            self._transport.resume_reading()
-        self._paused = full
 
 
 class FileServer:

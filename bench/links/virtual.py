@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from bench.links.bearers import EVERY_S, HOST_S
 from device_sim.acks import AckClock
+from device_sim.brake import RENEW_S, REPEAT_S
+from device_sim.options import Options, Shop
 from device_sim.radio import Radio
 from gateway.core.transfer.meter import Meter
 from gateway.core.transfer.pacing import Pacing
@@ -25,11 +28,8 @@ from gateway.wire.ranges import RangeSet
 CHUNK_OVERHEAD_BYTES: Final = 80  # MQTT, topic, field names, TLS record
 ACK_BYTES: Final = 120
 CREDIT_BYTES: Final = 256 * 1024
-REQUEST_BYTES: Final = 600
-ANSWER_BYTES: Final = 1200
-HOST_S: Final = (0.15, 0.4)
-EVERY_S: Final = (10.0, 20.0)
-PAUSE_RENEW_S: Final = 2.5
+REQUEST_BYTES: Final = Shop().request_bytes
+ANSWER_BYTES: Final = Shop().answer_bytes
 SAMPLE_S: Final = 0.05
 _SIZE_BYTES: Final = 1 << 30  # never all sent within a run
 
@@ -59,21 +59,20 @@ class Trace:
 
 
 class Line:
-    """See the module. ``radio`` and ``alone`` must have the same chance, ``lead_s`` is the time from card to request."""
+    """See the module. ``lead_s`` is the time from card to request."""
 
     def __init__(
         self,
         *,
         radio: Radio,
-        alone: Radio,
         pacing: Pacing,
         rng: Random,
         lead_s: float = 0.3,
-        quiet_s: float = 0.5,
+        quiet_s: float = Options().quiet_s,
         brakes: bool = True,
     ) -> None:
         """Nothing happens before ``run``."""
-        self._radio, self._alone, self._pacing, self._rng = radio, alone, pacing, rng
+        self._radio, self._pacing, self._rng = radio, pacing, rng
         self._lead_s, self._quiet_s, self._brakes = lead_s, quiet_s, brakes
         self._transfer = Transfer(1, _SIZE_BYTES, pacing, have_segments=RangeSet(), first_number=0, meter=Meter(0.0))
         self._acks = AckClock(1, 0.0)
@@ -171,7 +170,7 @@ class Line:
         if self._braking:
             self._pause_seq += 1
             self._acknowledge(now)
-            self._at(now + PAUSE_RENEW_S, self._brake)
+            self._at(now + RENEW_S, self._brake)
 
     # -- payments
 
@@ -188,7 +187,7 @@ class Line:
 
     def _answer(self, card_at: float, now: float) -> None:
         arrives = self._radio.down.send(now, ANSWER_BYTES)
-        alone = self._alone.down.send(now, ANSWER_BYTES)
+        alone = self._radio.alone.send(now, ANSWER_BYTES)
         ends = arrives + self._quiet_s
         self.paid.append(Paid(card_at=card_at, answered_at=now, ends_at=ends, delay_s=arrives - now, alone_s=alone - now))
         self._at(ends, self._release)
@@ -198,6 +197,8 @@ class Line:
         if self._braking:
             self._braking = False
             self._acknowledge(now)
+            self._acks.hasten(now + REPEAT_S)
+            self._at(self._acks.deadline, self._due)
             self._flush(now)
 
     # -- inside

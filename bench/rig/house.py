@@ -98,7 +98,7 @@ class House:
             f'[login]\npassword = "{self.broker.terminal_password("")}"\n'
             f"[[group]]\nids = {json.dumps(self.terminals)}\nmodel = {json.dumps(MODEL)}\n"
             "reconnect_base_s = 0.2\nkeep_payload = false\n"
-            "[group.link]\ndown_bps = 0\nup_bps = 0\ndelay_ms = 0\njitter_ms = 0\nstalls_per_h = 0\ndropouts_per_h = 0\n"
+            "[group.link]\nbare = true\n"
         )
         argv = [sys.executable, "-m", "device_sim", "run", str(scenario), "--quiet"]
         simulator = self._stack.enter_context(Process(argv, log=self.folder / "simulator.log"))

@@ -20,7 +20,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkProfile:
-    """A 4G link as one terminal sees it. Rates are bits per second; 0 does not shape at all."""
+    """A 4G link as one terminal sees it. Rates are bits per second and means over time; 0 does not shape at all."""
 
     rat: str = "lte"
     operator: str = "00101"
@@ -29,8 +29,16 @@ class LinkProfile:
     up_bps: float = 0.0
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
+    rate_sigma: float = 0.0
+    """Of the logarithm of the rate, which is log-normal about its mean and changes every second; 0: it never does."""
+    rate_memory_s: float = 4.5
+    """Within which a change of the rate fades by 1/e."""
     stalls_per_h: float = 0.0
-    stall_s: Span = (0.5, 4.0)
+    """Deep fades: nothing moves in either direction."""
+    stall_s: Span = (0.15, 1.2)
+    handovers_per_h: float = 0.0
+    """To another cell: the same, and longer."""
+    handover_s: Span = (1.0, 3.0)
     dropouts_per_h: float = 0.0
 
 
@@ -91,7 +99,9 @@ def read_profile(data: Mapping[str, object], *, where: str) -> Profile:
 
 
 def read_link(link: Reader, default: LinkProfile) -> LinkProfile:
-    """A link; what the table does not name stays as in ``default``."""
+    """A link; what the table does not name stays as in ``default``, or with ``bare`` shapes nothing."""
+    if link.flag("bare", default=False):
+        default = LinkProfile(rat=default.rat, operator=default.operator, rssi_dbm=default.rssi_dbm)
     low, high = link.span("rssi_dbm", (float(default.rssi_dbm[0]), float(default.rssi_dbm[1])), low=-200)
     found = LinkProfile(
         rat=link.text("rat", default.rat),
@@ -101,8 +111,12 @@ def read_link(link: Reader, default: LinkProfile) -> LinkProfile:
         up_bps=link.number("up_bps", default.up_bps),
         delay_ms=link.number("delay_ms", default.delay_ms),
         jitter_ms=link.number("jitter_ms", default.jitter_ms),
+        rate_sigma=link.number("rate_sigma", default.rate_sigma, high=2.0),
+        rate_memory_s=link.number("rate_memory_s", default.rate_memory_s, low=0.1),
         stalls_per_h=link.number("stalls_per_h", default.stalls_per_h),
         stall_s=link.span("stall_s", default.stall_s),
+        handovers_per_h=link.number("handovers_per_h", default.handovers_per_h),
+        handover_s=link.span("handover_s", default.handover_s),
         dropouts_per_h=link.number("dropouts_per_h", default.dropouts_per_h),
     )
     link.done()

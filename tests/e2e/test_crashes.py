@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(90)
 
 SIZE = 1_600_000
 #: 4 Mbit/s: the package takes more than three seconds.
-SLOW = "link = { down_bps = 4_000_000, up_bps = 2_000_000, delay_ms = 5, jitter_ms = 0, stalls_per_h = 0, dropouts_per_h = 0 }"
+SLOW = "link = { bare = true, down_bps = 4_000_000, up_bps = 2_000_000, delay_ms = 5 }"
 
 
 def transferring(stage: Stage, *names: str) -> str:

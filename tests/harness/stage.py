@@ -33,7 +33,7 @@ LOOK_EVERY_S: Final = 0.03
 _PAGE: Final = 500
 
 #: No shaping at all: the test is about something else than the radio.
-UNSHAPED: Final = "link = { down_bps = 0, up_bps = 0, delay_ms = 0, jitter_ms = 0, stalls_per_h = 0, dropouts_per_h = 0 }"
+UNSHAPED: Final = "link = { bare = true }"
 #: Terms under which everything goes at once and nobody waits for long.
 QUICK: Final[Mapping[str, object]] = {
     "ask_merchant": False,

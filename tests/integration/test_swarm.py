@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from random import Random
 
 import anyio
@@ -15,7 +16,7 @@ import pytest
 from device_sim.faults import CutAt, Faults, PowerCut
 from device_sim.member import Credentials
 from device_sim.mqtt import Connection, Login
-from device_sim.options import Merchant, Options
+from device_sim.options import Merchant, Options, Shop
 from device_sim.profiles import LinkProfile, load_profile
 from device_sim.swarm import BrokerAddress, Plan, Swarm
 from gateway.trust.orders import sign_order
@@ -252,6 +253,28 @@ async def test_shaped_link_takes_its_time_and_carries_everything(broker: Broker)
         await until(lambda: gateway.newest.get(terminal) not in {What.READY, What.ACCEPTED})
 
     assert time.monotonic() - started > 1.5
+    gateway.connection.close(abort=True)
+
+
+async def test_payment_is_spared_by_a_sender_that_hears_no_brake(broker: Broker) -> None:
+    """The gateway here pushes all at once. Unread, it stays in the network: the answer never waits the 3 s of the queue."""
+    gateway = Gateway(broker)
+    gateway.offers = True
+    await gateway.connect()
+    [terminal] = broker.new_terminals(1)
+    paying = plan(broker, terminal, link=LinkProfile(down_bps=800_000, up_bps=400_000, delay_ms=30))
+    shop = Shop(payment_every_s=(160.0, 240.0), lead_s=(80.0, 80.0), host_s=(10.0, 10.0))  # card each second, 0.4 s, 0.05 s
+    async with running(broker, [replace(paying, options=replace(paying.options, shop=shop))]) as swarm:
+        await until(lambda: gateway.newest.get(terminal) is What.READY)
+        before = swarm.status()["payments"]["count"]
+        await until(lambda: gateway.newest.get(terminal) is not What.READY)
+        payments = swarm.status()["payments"]
+        [state] = swarm.states()
+
+    assert payments["count"] - before >= 3
+    assert payments == state["payments"]
+    assert 30 < payments["alone_ms"]["p50"] < 50
+    assert payments["added_ms"]["p99"] < 300
     gateway.connection.close(abort=True)
 
 

@@ -46,7 +46,7 @@ def _options(rng: Random) -> Options:
     return Options(
         merchant=Merchant(answers=answers),
         battery=rng.choice([Battery(), Battery(), Battery(start_pct=14, plug_at_s=600)]),
-        shop=Shop(payment_every_s=rng.choice([0, 0, 0, 240]), unsettled_count=rng.choice([0, 3])),
+        shop=Shop(payment_every_s=rng.choice([(0, 0), (0, 0), (0, 0), (240, 240)]), unsettled_count=rng.choice([0, 3])),
     )
 
 

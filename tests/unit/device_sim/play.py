@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import count
 from random import Random
 
@@ -15,7 +16,7 @@ from device_sim.faults import NO_FAULTS, Faults
 from device_sim.flash import Flash, SegmentPool
 from device_sim.options import Options
 from device_sim.outputs import CloseBulk, ConnectControl, DropControl, OpenBulk, Output, PauseBulk, Publish, Rebooting
-from device_sim.profiles import load_profile
+from device_sim.profiles import LinkProfile, load_profile
 from device_sim.terminal import Terminal
 from gateway.trust.manifest import Manifest
 from gateway.trust.orders import sign_order
@@ -71,7 +72,7 @@ class Play:
         self.now = 0.0
         self.options = options or Options(speed=20.0)
         self.terminal = Terminal(
-            load_profile(MODEL),
+            replace(load_profile(MODEL), link=LinkProfile()),  # payments take no time on the air
             identity_of(),
             flash or Flash(),
             Random(seed),

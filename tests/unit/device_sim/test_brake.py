@@ -41,7 +41,7 @@ class Shopping(Play):
     """A transfer of some kilobytes a second, payments of three seconds on demand, and a gateway with a lease."""
 
     def __init__(self, line: Line | None = None, *, payment_s: float = 3.0, quiet_s: float = QUIET_S) -> None:
-        shop = Shop(payment_s=(payment_s, payment_s), declined_p=0.0)
+        shop = Shop(lead_s=(payment_s, payment_s), host_s=(0.0, 0.0), declined_p=0.0)
         super().__init__(PAYLOAD, options=Options(speed=1.0, shop=shop, quiet_s=quiet_s, reconnect_base_s=0.2))
         self.chunk_blocks = self.window_blocks = 1
         self.line = line or Line()

@@ -57,7 +57,8 @@ def test_example_states_the_defaults_in_its_first_group() -> None:
     first = load_scenario(EXAMPLE).entries[0]
 
     assert (first.profile, first.faults) == (bare.profile, bare.faults)
-    for name in ("merchant", "shop", "battery", "parameters", "reconnect_base_s", "reconnect_cap_s", "credit_bytes"):
+    plain = ("parameters", "reconnect_base_s", "reconnect_cap_s", "credit_bytes", "receive_buffer_bytes", "quiet_s")
+    for name in ("merchant", "shop", "battery", *plain):
         assert getattr(first.options, name) == getattr(bare.options, name), name
 
 
@@ -72,7 +73,7 @@ def test_example_states_the_defaults_in_its_first_group() -> None:
         (SMALL + "faults = { power_cuts = [{ at = 'noon' }] }", "noon"),
         (SMALL + "merchant = { answers = ['maybe'] }", "expected accept, postpone:SECONDS"),
         (SMALL + "merchant = { answers = ['postpone'] }", "expected accept, postpone:SECONDS"),
-        (SMALL + "shop = { payment_s = [3, 1] }", "[shortest, longest]"),
+        (SMALL + "shop = { lead_s = [3, 1] }", "[shortest, longest]"),
         (SMALL.replace("lakala-4g-esign", "nokia"), "no profile for model 'nokia'"),
         (SMALL.replace("t-", "t.1"), "is no terminal id"),
         (SMALL + SMALL.partition("[[group]]")[2].join(["[[group]]", ""]), "exists already"),
@@ -153,3 +154,15 @@ def test_both_models_have_profiles_that_differ() -> None:
     assert lakala.storage_bytes > shengpay.storage_bytes
     assert lakala.link.down_bps > shengpay.link.down_bps
     assert set(lakala.selftest_s) == {"payment", "refund", "query"}
+
+
+def test_link_begins_with_the_models_or_bare_and_a_single_gap_between_cards_is_a_mean(tmp_path: Path) -> None:
+    text = SMALL + "link = { rate_sigma = 0.1 }\n" + SMALL[SMALL.index("[[group]]") :].replace("t-", "u-")
+    scenario = load_scenario(written(tmp_path, text + "link = { bare = true, down_bps = 9 }\nshop = { payment_every_s = 60 }"))
+    lively, bare = scenario.entries[0].profile.link, scenario.entries[-1].profile.link
+    model = load_profile("lakala-4g-esign").link
+
+    assert (lively.rate_sigma, lively.down_bps, lively.handovers_per_h) == (0.1, model.down_bps, model.handovers_per_h)
+    assert (bare.down_bps, bare.up_bps, bare.rate_sigma, bare.stalls_per_h, bare.dropouts_per_h) == (9, 0, 0, 0, 0)
+    assert bare.rssi_dbm == model.rssi_dbm
+    assert scenario.entries[-1].options.shop.payment_every_s == (60, 60)

@@ -252,7 +252,7 @@ def test_each_obstacle_has_its_code(options: Options, faults: Faults, code: Code
 
 def test_busy_shop_is_never_interrupted() -> None:
     """Payments all the time: the upgrade gets through between them, and none of them fails by it."""
-    shop = Shop(payment_every_s=15, payment_s=(10, 20), declined_p=0.0)
+    shop = Shop(payment_every_s=(5, 5), lead_s=(2, 4), declined_p=0.0)
     play = Play(PAYLOAD, options=Options(speed=1.0, shop=shop))
     play.boot_budget_s = 600
 
