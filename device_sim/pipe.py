@@ -18,7 +18,7 @@ from device_sim.radio import Lane
 MAX_HELD_BYTES: Final = 256 * 1024  # a terminal's send buffer, before an uplink that takes nothing
 READ_BYTES: Final = 64 * 1024
 READ_LEAST_BYTES: Final = 1460  # one full segment of TCP
-READ_S: Final = 0.1  # of the link's rate: what is read at once arrives at once
+READ_S: Final = 0.01  # of the link's rate: what is read at once arrives at once, and the air carries packets
 _SHARED: Final = memoryview(bytearray(READ_BYTES))  # all of it is copied out before the next read of any connection
 
 

@@ -19,13 +19,15 @@ _NEVER: Final = float("inf")
 class Brake:
     """The grants of the present bulk connection; the gateway's own reasons to wait are here too, since they stop the same."""
 
-    __slots__ = ("_foreground", "_pause_seq", "_until", "credit_bytes", "held_back_until")
+    __slots__ = ("_foreground", "_pause_seq", "_until", "credit_bytes", "held_back_until", "released_at")
 
     def __init__(self) -> None:
         self.credit_bytes = 0
         """As the terminal last said."""
         self.held_back_until = 0.0
         """A budget of bytes is empty until then."""
+        self.released_at = 0.0
+        """When the terminal last began to grant something again. What was sent before may have lain unread meanwhile."""
         self._foreground = False
         self._pause_seq = -1
         self._until = 0.0
@@ -39,6 +41,8 @@ class Brake:
 
     def take(self, ack: Ack, now: float) -> None:
         """The newest ack."""
+        if self.closed and ack.credit_bytes >= BLOCK_BYTES:
+            self.released_at = now
         self.credit_bytes = ack.credit_bytes
         self._foreground = ack.foreground and ack.credit_bytes < BLOCK_BYTES
         if self._foreground and ack.pause_seq > self._pause_seq:

@@ -106,21 +106,21 @@ class Meter:
         self._cause, self._since = cause, now
         self._sample_at = 0.0
 
-    def heard(self, ack: Ack, newly_bytes: int, useful_bytes: int, now: float, *, wakes_up: bool = False) -> None:
+    def heard(self, ack: Ack, newly_bytes: int, useful_bytes: int, now: float, *, is_late: bool = False) -> None:
         """An ack came: round trip from the echoed stamp (our own clock on both sides), goodput from what arrived meanwhile.
 
-        With ``wakes_up`` it is the one after an idle stretch: the link begins to be at work with it.
+        ``is_late`` when its newest chunk woke the radio up or lay unread during a pause: the link begins to be at work with it.
         """
         if self.silent_s(now) > SILENCE_S and self._cause is None:
             self._add(PauseCause.SILENCE, self.silent_s(now))
             self._sample_at = 0.0
         self._heard_at = now
-        if wakes_up:
+        if is_late:
             self._sample_at = 0.0
         self.acks += 1
         self.useful_bytes = max(self.useful_bytes, useful_bytes)
         if newly_bytes:
-            if not wakes_up:
+            if not is_late:
                 self._round_trip(now - ack.echo_ms / 1000)
             self._arrived(newly_bytes, now)
 

@@ -195,11 +195,12 @@ class Transfer:
         lost_bytes = 0 if self._advance(ack) else self._reconcile(ack)
         newly_bytes = max(0, self._held.count - before) * BLOCK_BYTES
         self.brake.take(ack, now)
+        is_late = wakes_up or ack.echo_ms < 1000 * self.brake.released_at
         useful_bytes = min(self._held.count - self._start_blocks, self.blocks) * BLOCK_BYTES
-        self.meter.heard(ack, newly_bytes, min(useful_bytes, self.size_bytes), now, wakes_up=wakes_up)
+        self.meter.heard(ack, newly_bytes, min(useful_bytes, self.size_bytes), now, is_late=is_late)
         self.meter.stands(self.brake.cause(now), now)
         queue_ms = None
-        if is_news and not wakes_up:
+        if is_news and not is_late:
             queue_ms = self._delays.take(ack.delay_ms, now, alone=is_alone)
             self.meter.queued(queue_ms)
         self._pacing.on_ack(

@@ -87,3 +87,29 @@ def test_a_budget_holds_back_until_its_time() -> None:
     assert transfer.next_chunk(3.0) is not None
     assert transfer.meter.account(9.0).pauses[PauseCause.BUDGET].seconds == pytest.approx(2.0)
     assert transfer.wake_at > 3.0
+
+
+def test_what_lay_unread_during_a_payment_teaches_nothing() -> None:
+    """Neither the wait in the socket nor the round trip with it in it: the link was not slow, nobody read."""
+    transfer, receiver = opened(SEGMENT_BYTES), Receiver(BLOCKS_PER_SEGMENT)
+    transfer.acked(receiver.ack(), 1.0)
+    first, *unread = drained(transfer, 1.0)
+    receiver.take(first, 1.0)
+    transfer.acked(receiver.ack(), 1.1)
+    transfer.acked(_paused(receiver, 1), 1.2)
+    transfer.acked(receiver.ack(), 4.0)
+    for piece in unread:
+        receiver.take(piece, 1.0)
+    transfer.acked(replace(receiver.ack(), delay_ms=3000), 4.1)
+    fresh = drained(transfer, 4.1)
+    delay = transfer.meter.account(4.1).delay_ms
+    assert delay is not None
+    assert delay.count == 1
+    assert transfer.meter.srtt_s == pytest.approx(0.1)
+
+    for piece in fresh:
+        receiver.take(piece, 4.1)
+    transfer.acked(receiver.ack(), 4.2)
+    delay = transfer.meter.account(4.2).delay_ms
+    assert delay is not None
+    assert delay.count == 2
