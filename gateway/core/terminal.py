@@ -185,7 +185,7 @@ class Terminal:
         if hello.upgrade is not None:
             self._holds(hello.upgrade)
         upgrade = self.upgrade
-        return upgrade.shown(hello.facts.components.get(upgrade.plan.target.component), now) if upgrade is not None else []
+        return upgrade.shown(hello, now) if upgrade is not None else []
 
     def _recall(self, upgrade: str) -> None:
         """The terminal works on an upgrade that is not the present one here: unless another is under way, it is from now on."""

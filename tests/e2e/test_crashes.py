@@ -9,11 +9,12 @@ import pytest
 
 from gateway.wire import topics
 from gateway.wire.codec import decode
-from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT, SEGMENT_BYTES, Chunk, Hello
+from gateway.wire.codes import Code, OrderKind, ResultStatus, What
+from gateway.wire.messages import BLOCK_BYTES, BLOCKS_PER_SEGMENT, SEGMENT_BYTES, Chunk, Hello, Result
 from gateway.wire.ranges import RangeSet
 from tests.e2e.accounts import check_bytes, check_ledger, check_reports
 from tests.e2e.hand import Air, Ear
-from tests.e2e.parcels import parcel, uploaded
+from tests.e2e.parcels import parcel, uploaded, version_of
 from tests.harness.stage import MODEL, OTHER_MODEL, Stage
 
 pytestmark = pytest.mark.timeout(90)
@@ -144,6 +145,27 @@ async def test_a_report_said_while_the_gateway_was_dead_is_not_lost(own_stage: S
     accounts = simulator.finish()
     check_reports(stage, campaign, accounts)
     check_bytes(accounts, SIZE, wasted_max=2 * SEGMENT_BYTES)
+
+
+async def test_a_terminal_replaced_in_the_middle_of_its_upgrade_is_asked_anew(stage: Stage, air: Air) -> None:
+    """The new one has the old one's name and an empty journal: it numbers its reports from 1, and all of them count."""
+    [name] = stage.broker.new_terminals(1)
+    stage.register([name])
+    old = air.hand(stage, name)
+    await old.appear()
+    campaign = stage.campaign(uploaded(stage, parcel(stage)), [name])
+    upgrade = await old.upgrade_to(What.READY)
+    old.close()
+
+    new = air.hand(stage, name)
+    new.epoch = old.epoch  # as the welcome would tell it
+    await new.appear()
+    order = await new.order(OrderKind.UPGRADE_TRANSFER)
+    new.say(Result(order=order.id, status=ResultStatus.REFUSED, code=Code.UPGRADE_UNKNOWN))
+    assert await new.upgrade_to(What.INSTALLING) == upgrade
+    await new.prove(upgrade, version_of(stage, stage.get(f"/campaigns/{campaign}")["package"]))
+
+    assert stage.states(campaign) == {name: "succeeded"}
 
 
 def _seen(stage: Stage, campaign: str, state: str) -> bool:

@@ -319,6 +319,48 @@ def test_a_terminal_that_does_not_know_the_upgrade_begins_again() -> None:
     assert found.transfer is None
 
 
+def test_a_terminal_that_was_reset_is_heard_from_report_1_on() -> None:
+    """Its journal is gone, and with it the numbers that it has used: they are no repetitions."""
+    found, seq = brought_to(UpgradeState.TRANSFERRING)
+    assert found.upgrade is not None
+    found.handle(report(What.FAILED, seq + 1, Code.STORAGE_FULL), NOW + 1)
+    effects = found.handle(hello(2), NOW + 2)
+    lost = [effect for effect in effects if isinstance(effect, Append)]
+
+    assert [(entry.what, entry.evidence) for entry in lost] == [("journal_lost", {"last_seq": seq + 1})]
+    assert [entry.what for entry in found.handle(hello(2), NOW + 3) if isinstance(entry, Append)] == []
+    found.handle(Start(), NOW + 9_999)
+    found.handle(report(What.ACCEPTED, 1), NOW + 10_000)
+    moved = found.handle(report(What.READY, 2), NOW + 10_001)
+    assert [entry.to_state for entry in moved if isinstance(entry, Append)] == ["ready", "transferring"]
+    assert found.upgrade.verified_bytes == 0
+
+
+def test_a_terminal_that_refuses_as_unknown_is_heard_from_report_1_on() -> None:
+    """It forgot the upgrade in the middle of it."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    assert found.upgrade is not None
+    refusal = Result(order=found.upgrade.order, status=ResultStatus.REFUSED, code=Code.UPGRADE_UNKNOWN)
+    found.handle(Heard(refusal), NOW + 1)
+    found.handle(Start(), NOW + 9_999)
+    found.handle(report(What.ACCEPTED, 1), NOW + 10_000)
+
+    assert found.upgrade.state is UpgradeState.PREPARING
+
+
+def test_a_hello_that_shows_the_upgrade_keeps_its_numbers() -> None:
+    """Only an empty journal has forgotten them: a repetition is still one."""
+    found, seq = brought_to(UpgradeState.TRANSFERRING)
+    assert found.upgrade is not None
+    found.handle(report(What.FAILED, seq + 1, Code.STORAGE_FULL), NOW + 1)
+    held = OpenUpgrade(id="u1", phase=Phase.READY, transfer=0, have=(), seq=seq + 1)
+    found.handle(hello(2, upgrade=held), NOW + 2)
+    found.handle(Start(), NOW + 9_999)
+    found.handle(report(What.ACCEPTED, 1), NOW + 10_000)
+
+    assert found.upgrade.state is UpgradeState.OFFERED
+
+
 def test_fresh_facts_keep_a_terminal_that_is_not_ready_from_being_bothered() -> None:
     """The reason is in the ledger and the upgrade waits."""
     found = terminal()
