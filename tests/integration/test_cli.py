@@ -197,6 +197,7 @@ async def test_a_watched_campaign_shows_lines_until_it_is_over(
         gateway = run.gateway
         campaign = await gateway.campaign("T1", "T2", soak_s=0)
         await gateway.http.post(f"/api/v1/campaigns/{campaign}/start")
+        await run("campaign", "show", campaign)  # all is imported now: the first look of the next command comes at once
         said: list[Said] = []
 
         async def watch() -> None:
@@ -204,7 +205,7 @@ async def test_a_watched_campaign_shows_lines_until_it_is_over(
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
-            await anyio.sleep(0.5)
+            await anyio.sleep(1)
             for row in await upgrades.page(gateway.services.db, campaign):
                 await gateway.walk(row, GOOD, at_us=gateway.services.now_us())
                 await anyio.sleep(0.3)
