@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from gateway.api.campaign_models import PhaseEstimateOut, RangeOut, RemainingOut
 from gateway.api.shapes import moment
-from gateway.core.estimate import CampaignEstimate, Estimate, Range
+from gateway.core.estimate import ZERO, CampaignEstimate, Estimate, Range
 
 
 def range_out(span: Range) -> RangeOut:
@@ -32,9 +32,19 @@ def remaining_out(estimate: CampaignEstimate, at_us: int) -> RemainingOut:
     now = moment(at_us)
     span = estimate.remaining
     return RemainingOut(
-        **range_out(span).model_dump(),
+        **range_out(span).model_dump(exclude={"text"}),
+        text=_words(estimate),
         reachable_count=estimate.reachable_count,
         unreachable_count=estimate.unreachable_count,
         ends_earliest_at=now + timedelta(seconds=span.low_s),
         ends_latest_at=now + timedelta(seconds=span.high_s),
     )
+
+
+def _words(estimate: CampaignEstimate) -> str:
+    """The range, and for how many it does not hold: "0 s" alone would promise an end that nobody knows."""
+    away = estimate.unreachable_count
+    if not away:
+        return str(estimate.remaining)
+    unknown = f"unknown for {away} out of reach"
+    return unknown if estimate.remaining == ZERO else f"{estimate.remaining}, {unknown}"

@@ -22,7 +22,7 @@ class UpgradeOut(Answer):
     attempt: int
     code: str = Field(description="Why it failed, was refused or waits; `ok` or empty when nothing is wrong.")
     verified_bytes: int
-    waits: str = Field(description="What a staged upgrade waits for; empty otherwise.")
+    waits: str = Field(description="When it installs, is tried or offered again, if that is a matter of time; else empty.")
 
 
 class PhaseTimeOut(Answer):

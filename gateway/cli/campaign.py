@@ -271,7 +271,6 @@ def _print_preview(preview: PreviewOut, *, as_json: bool) -> None:
             "left out": preview.excluded_count,
             "package": size(preview.package_bytes),
             "takes": preview.remaining.text,
-            "unreachable": preview.remaining.unreachable_count,
         }
     )
     _print_phases(preview.upgrade_phases, {})
@@ -297,7 +296,6 @@ def _print_progress(look: ProgressOut, *, as_json: bool) -> None:
         "places": f"{look.places_taken_count} of {look.places_count} taken",
         "bytes": f"{size(look.verified_bytes)} of {size(look.wanted_bytes)}",
         "remaining": remaining.text,
-        "unreachable": remaining.unreachable_count,
         **totals(look.transfers),
     }
     print_facts(facts)

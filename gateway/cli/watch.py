@@ -87,12 +87,12 @@ def _picture(look: ProgressOut, failures: Sequence[UpgradeOut], trouble: str) ->
         bar = ProgressBar(total=max(1, wave.total_count), completed=settled, width=BAR_WIDTH)
         bars.add_row(wave.name, bar, f"{settled}/{wave.total_count}", _states(wave))
     places = f"{look.places_taken_count} of {look.places_count} places taken"
-    left = f"remaining {remaining.text}, over by {moment(remaining.ends_latest_at)}; {remaining.unreachable_count} unreachable"
+    over = f"; over by {moment(remaining.ends_latest_at)}" if remaining.high_s else ""
     lines: list[RenderableType] = [
         Text.assemble((campaign.name, "bold"), "  ", cell(campaign.state), f"  {campaign.id}  package {campaign.package}"),
         bars,
         Text(f"{size(look.verified_bytes)} of {size(look.wanted_bytes)} verified, {places}"),
-        Text(left, style="bold"),
+        Text(f"remaining {remaining.text}{over}", style="bold"),
         Text(one_line(look.why), style="italic"),
         *([Text(one_line(look.install_waits))] if look.install_waits else []),
     ]

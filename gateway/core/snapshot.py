@@ -37,7 +37,7 @@ _PLAIN = {
     "cost": "meter",
 }
 #: States that wait for a time of their own.
-_DUE = frozenset({UpgradeState.SCHEDULED, UpgradeState.STAGED})
+_DUE = frozenset({UpgradeState.SCHEDULED, UpgradeState.DEFERRED, UpgradeState.STAGED})
 #: Range sets, by their key.
 _RANGES = {"seqs": "seqs", "have": "have"}
 

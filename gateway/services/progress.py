@@ -137,8 +137,11 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
         next_us = await progress.next_install_us(tx, campaign)
         moving_bytes = await _moving_bytes(tx, campaign)
         measured = await services.measured.of(tx, row, now_us)
+        terms = of_settings(row.settings)
+        # Who is not due now is reachable all the same. Asked as the engine asks, so that both give one reason.
+        asks = row.state == "running" and taken < terms.max_active
+        startable = await progress.startable(tx, campaign, now_us) if asks else None
 
-    terms = of_settings(row.settings)
     waves = [
         WaveProgress(wave=wave, by_state={state: count for (one, state), count in counts.items() if one == wave})
         for wave in sorted({wave for wave, _ in counts})
@@ -147,7 +150,6 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
     scheduled = sum(count for (_, state), count in counts.items() if state is UpgradeState.SCHEDULED)
     staged = sum(count for (_, state), count in counts.items() if state is UpgradeState.STAGED)
     upgrade = _upgrade(package, terms, measured)
-    startable = measured.startable
     why, why_code = _why(row, terms, counts, (taken, startable, installable), now_us)
     return CampaignProgress(
         row=row,
@@ -166,7 +168,9 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
         install_waits="" if next_us is None else f"{staged} staged; the next {install_words(next_us, row, now_us)}",
         stopped_by_rule=stopped_by_rule(row),
         upgrade=upgrade,
-        remaining=_remaining(waves, upgrade, terms, unreachable=max(0, scheduled - sum(startable.values())), now_us=now_us),
+        remaining=_remaining(
+            waves, upgrade, terms, unreachable=max(0, scheduled - sum(measured.startable.values())), now_us=now_us
+        ),
         measured=measured.spreads(),
         transfers=measured.totals,
     )
@@ -256,7 +260,7 @@ def _why(
     row: CampaignRow,
     terms: Terms,
     counts: Mapping[tuple[int, UpgradeState], int],
-    places: tuple[int, Mapping[int, int], Mapping[int, int]],
+    places: tuple[int, Mapping[int, int] | None, Mapping[int, int]],
     now_us: int,
 ) -> tuple[str, str]:
     """The sentence and code for people; the engine's own decision follows from the same rules."""

@@ -39,7 +39,7 @@ class Seen:
 
     row: UpgradeRow
     waits: str
-    """What it waits for before it installs; empty when it is not staged."""
+    """Until when it waits to install or to be tried or offered again; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from gateway.errors import RequestError
 from gateway.store.campaigns import CampaignRow
 from gateway.store.upgrades import UpgradeRow
 
+_WAITS: Final = {UpgradeState.SCHEDULED: "tried again from", UpgradeState.DEFERRED: "offered again from"}
 _FIELDS: Final = frozenset({"days", "start", "end", "zone"})
 
 
@@ -38,10 +39,12 @@ def normal(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def waits_for(row: UpgradeRow, campaign: CampaignRow, now_us: int) -> str:
-    """What a staged upgrade waits for, for people; empty for one that is not staged."""
-    if row.state is not UpgradeState.STAGED:
+    """What an upgrade waits for, for people: its install, its next try, the end of a postponement; else empty."""
+    if row.state is UpgradeState.STAGED:
+        return f"staged, {install_words(row.due_us, campaign, now_us)}"
+    if row.state not in _WAITS or row.due_us <= now_us:
         return ""
-    return f"staged, {install_words(row.due_us, campaign, now_us)}"
+    return f"{_WAITS[row.state]} {_moment(row.due_us)} (in {_length(row.due_us - now_us)})"
 
 
 def install_words(due_us: int, campaign: CampaignRow, now_us: int) -> str:

@@ -156,6 +156,7 @@ async def test_an_estimate_comes_before_the_campaign(tmp_path: Path) -> None:
     assert (preview["terminals_count"], preview["online_count"], none) == (3, 2, [])
     assert preview["remaining"]["reachable_count"] == 2
     assert preview["remaining"]["unreachable_count"] == 1
+    assert preview["remaining"]["text"].endswith(", unknown for 1 out of reach")
     assert preview["upgrade_phases"]["operate"]["low_s"] == 600
     assert preview["upgrade_phases"]["operate"]["basis"] == "computed"
     assert 600 <= preview["remaining"]["low_s"] < preview["remaining"]["high_s"]
@@ -268,6 +269,33 @@ async def test_a_draft_has_its_estimate_too(tmp_path: Path) -> None:
     assert look["remaining"]["low_s"] >= 86_400  # the soak
 
 
+async def test_nothing_is_promised_for_a_fleet_that_is_away(tmp_path: Path) -> None:
+    async with http_gateway(tmp_path) as gateway:
+        campaign = await gateway.campaign("T1", "T2")
+        look = await progress(gateway, campaign)
+
+    assert look["remaining"]["text"] == "unknown for 2 out of reach"
+
+
+async def test_what_is_not_due_yet_is_not_said_to_be_starting(tmp_path: Path) -> None:
+    """One is to be tried again later, one was postponed: both are online, and there is a place for them."""
+    async with http_gateway(tmp_path) as gateway:
+        campaign = await gateway.campaign("T1", "T2")
+        await online(gateway, "T1", "T2")
+        await act(gateway, campaign, "start")
+        rows = await rows_of(gateway, campaign)
+        now_us = gateway.services.now_us()
+        for row, state, code in ((rows["T1"], "scheduled", "battery_low"), (rows["T2"], "deferred", "postponed_by_merchant")):
+            await gateway.save(save_of(row, UpgradeState(state), code, at_us=now_us, due_us=now_us + 300_000_000))
+        look = await progress(gateway, campaign)
+        listed = (await gateway.http.get(f"/api/v1/campaigns/{campaign}/upgrades")).json()["items"]
+
+    assert look["why_code"] == "waiting_for_terminals"
+    assert look["remaining"]["unreachable_count"] == 0
+    assert [row["waits"].split(" from ")[0] for row in listed] == ["tried again", "offered again"]
+    assert all(row["waits"].endswith(" (in 5 min)") for row in listed)
+
+
 async def test_questions_about_what_is_not_there(tmp_path: Path) -> None:
     async with http_gateway(tmp_path) as gateway:
         campaign = await gateway.campaign("T1")
@@ -295,16 +323,20 @@ async def fail(gateway: HttpGateway, row: UpgradeRow, code: str) -> None:
         to_state="rolled_back",
         code=code,
     )
-    save = SaveUpgrade(
+    await gateway.save(entry, save_of(row, UpgradeState.ROLLED_BACK, code, at_us=now_us))
+
+
+def save_of(row: UpgradeRow, state: UpgradeState, code: str, *, at_us: int, due_us: int = 0) -> SaveUpgrade:
+    """The row of an upgrade that has come to ``state``."""
+    return SaveUpgrade(
         upgrade=row.id,
         terminal=row.terminal,
         campaign=row.campaign,
-        state=UpgradeState.ROLLED_BACK,
-        state_since_us=now_us,
-        due_us=0,
+        state=state,
+        state_since_us=at_us,
+        due_us=due_us,
         attempt=1,
         code=code,
         have_bytes=0,
         snapshot=b"",
     )
-    await gateway.save(entry, save)

@@ -26,13 +26,12 @@ def test_an_upgrade_that_was_never_started_has_no_snapshot() -> None:
     assert Upgrade("u1", "T1", PLAN) == again
 
 
-def test_scheduled_and_staged_upgrades_say_when_they_may_go_on() -> None:
-    """The campaign's query reads it."""
+def test_upgrades_that_wait_for_a_time_say_when_they_may_go_on() -> None:
+    """The campaign's query and people read it."""
     upgrade = Upgrade("u1", "T1", PLAN, not_before=NOW)
-    assert save(upgrade, 0).due_us == int(NOW * 1e6)
+    for state in (UpgradeState.SCHEDULED, UpgradeState.DEFERRED, UpgradeState.STAGED):
+        upgrade.state = state
+        assert save(upgrade, 0).due_us == int(NOW * 1e6)
 
-    upgrade.state = UpgradeState.STAGED
-    assert save(upgrade, 0).due_us == int(NOW * 1e6)
-
-    upgrade.state = UpgradeState.DEFERRED
+    upgrade.state = UpgradeState.PREPARING
     assert save(upgrade, 0).due_us == 0
