@@ -118,7 +118,7 @@ class Demo:
         self._out.print(
             f"""
 everything is still running; Ctrl-C stops it
-  gateway   {house.url}  (API at {house.url}/api/v1, its description at {house.url}/docs)
+  gateway   {house.url}  (API below /api/v1, described by /api/v1/openapi.json)
   token     {house.token}
   broker    {house.broker.host}:{house.broker.port}  (user {house.broker.gateway_user}, password in broker-password)
   files     {self._folder}
