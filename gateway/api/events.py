@@ -52,7 +52,8 @@ async def stream(
     """
     interest = Interest(campaign=campaign or "", terminal=terminal or "")
     given = last_event_id if last_event_id is not None else after
-    place = await events.newest(services) if given is None else _place(given)
+    newest = await events.newest(services)
+    place = newest if given is None else _place(given, newest)
     streams: EventStreams = request.app.state.streams
     return EventStream(_pieces(services, interest, place), streams)
 
@@ -95,7 +96,12 @@ def _event(entry: EntryOut) -> bytes:
     return b"id: %d\nevent: entry\ndata: %s\n\n" % (entry.seq, entry.model_dump_json().encode())
 
 
-def _place(text: str) -> int:
+def _place(text: str, newest: int) -> int:
+    """The number of an entry there is: whoever waits behind the end would never hear what comes before it."""
     if not text.isascii() or not text.isdecimal() or len(text) > _SEQ_MAX_CHARS:
         raise RequestError("a place in the stream is the number of an entry", code="place_invalid")
+    if int(text) > newest:
+        raise RequestError(
+            f"there is no entry {text} yet, the newest is {newest}; was the store restored from a backup?", code="place_invalid"
+        )
     return int(text)

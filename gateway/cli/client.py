@@ -19,7 +19,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from gateway.api.shapes import Answer, EntryOut, Page
-from gateway.cli.failures import CommandError, one_line
+from gateway.cli.failures import CommandError, RefusedError, one_line
 from gateway.config import FILE_NAME, load
 from gateway.errors import ConfigError
 
@@ -141,6 +141,8 @@ class Client:
                     begun, place = True, event_id
                     if entry is not None:
                         yield entry
+            except RefusedError:
+                raise
             except CommandError:
                 if not begun:
                     raise
@@ -193,13 +195,12 @@ def _read(answer: httpx.Response, model: type[Model]) -> Model:
 
 def _refusal(answer: httpx.Response) -> CommandError:
     """What the gateway's problem says, in one line."""
+    kind = RefusedError if answer.is_client_error else CommandError
     try:
         problem = answer.json()
-        return CommandError(one_line(f"{problem['detail']} ({problem['code']})"))
+        return kind(one_line(f"{problem['detail']} ({problem['code']})"))
     except (ValueError, KeyError, TypeError):
-        return CommandError(
-            one_line(f"{answer.url.copy_with(query=None)} answered {answer.status_code} {answer.reason_phrase}")
-        )
+        return kind(one_line(f"{answer.url.copy_with(query=None)} answered {answer.status_code} {answer.reason_phrase}"))
 
 
 def _unreachable(url: str, exc: Exception) -> str:

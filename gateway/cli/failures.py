@@ -20,6 +20,10 @@ class CommandError(Exception):
     """The command cannot be carried out; its text is the one line that the person sees."""
 
 
+class RefusedError(CommandError):
+    """The gateway answered, and asking again will not change its mind."""
+
+
 def one_line(text: str) -> str:
     """``text`` without line breaks and control characters, so that nothing a server says can play with the terminal."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
