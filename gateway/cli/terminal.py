@@ -30,6 +30,8 @@ from gateway.cli.values import key_values, path_part
 
 #: Terminals in one request; 10,000 are allowed, but their labels must fit into a body too.
 BATCH: Final = 2000
+#: Of one entry in a table; a report carries at most 64 KiB.
+EVIDENCE_CHARS: Final = 1000
 
 app = typer.Typer(help="The fleet: who is registered, and what each terminal says of itself.", no_args_is_help=True)
 
@@ -119,6 +121,11 @@ def unknown(context: typer.Context, *, limit: Limit = LIMIT, as_json: AsJson = F
         print_items(found, columns, as_json=as_json, empty="nobody unknown has spoken")
 
 
+def _evidence(one: EntryOut) -> str:
+    text = pairs(one.evidence)
+    return text if len(text) <= EVIDENCE_CHARS else f"{text[:EVIDENCE_CHARS]}... (--json shows all)"
+
+
 def print_history(entries: Sequence[EntryOut]) -> None:
     """Ledger entries, oldest first."""
     rows: list[list[Cell]] = [
@@ -128,7 +135,7 @@ def print_history(entries: Sequence[EntryOut]) -> None:
             f"{one.from_state} -> {one.to_state}" if one.from_state != one.to_state else "",
             "" if one.code == "ok" else one.code,
             one.actor,
-            pairs(one.evidence)[:100],
+            _evidence(one),
         ]
         for one in entries
     ]

@@ -50,7 +50,7 @@ async def create(services: Services, terminal: str, kind: str, *, actor: str, ex
         same = next((order for order in under_way if order.kind == kind), None)
         if same is not None:
             raise ConflictError(
-                f"order {same.id} already asks for a {kind} of {terminal}", code="order_repeated", order=same.id
+                f"order {same.id} already asks this of {terminal}: {kind}", code="order_repeated", order=same.id
             )
         row = OrderRow(
             id=new_id("o", now_us),

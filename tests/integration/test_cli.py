@@ -15,7 +15,7 @@ import anyio.to_thread
 import pytest
 
 from gateway.cli.app import main
-from gateway.core.effects import SaveOrder, SaveTerminal
+from gateway.core.effects import Append, SaveOrder, SaveTerminal
 from gateway.core.states import UpgradeState
 from gateway.store import campaigns, orders, upgrades
 from tests.integration.http_gateway import MODEL, TOKEN, HttpGateway, http_gateway, until
@@ -89,6 +89,22 @@ async def test_terminals_from_the_command_line(
     assert len(table.out.splitlines()) == 3
     assert "region=east" in shown.out
     assert unknown.out == "nobody unknown has spoken\n"
+
+
+async def test_history_shows_all_the_evidence_that_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shell(tmp_path, capsys, monkeypatch) as run:
+        await run.gateway.register("T1")
+        for number, count in enumerate((2, 20)):
+            evidence = {**{f"line{at}": "x" * 100 for at in range(count)}, "zone": "at-the-end"}
+            await run.gateway.save(
+                Append(at_us=number, terminal="T1", upgrade="u1", actor="terminal", what="failed", code="ok", evidence=evidence)
+            )
+        shown = await run("terminal", "show", "T1")
+
+    assert shown.out.count("zone=at-the-end") == 1
+    assert shown.out.count("(--json") == 1
 
 
 @pytest.mark.parametrize(
