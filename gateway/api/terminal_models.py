@@ -61,6 +61,7 @@ class FactsOut(Answer):
     clock_at: datetime | None = Field(description="The terminal's own clock when it said this; may be wrong.")
     in_transaction: bool
     unsettled_count: int
+    connections: int = Field(description="2, or 1 for a terminal that cannot open a bulk connection.")
 
 
 class TerminalOut(Answer):

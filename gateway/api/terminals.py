@@ -148,7 +148,8 @@ def _facts(facts: Facts) -> FactsOut:
     clock_ms = values.pop("clock_ms")
     # The clock is whatever the terminal sent: centuries that a date cannot hold are left out.
     sane = 0 < clock_ms < 253_402_300_799_000
-    return FactsOut(**values, clock_at=moment(clock_ms * 1000) if sane else None)
+    connections = 1 if values.pop("single_connection") else 2
+    return FactsOut(**values, connections=connections, clock_at=moment(clock_ms * 1000) if sane else None)
 
 
 def _open_upgrade(row: UpgradeRow) -> OpenUpgradeOut:

@@ -170,6 +170,7 @@ def _facts(detail: TerminalDetailOut) -> Mapping[str, Cell]:
             "battery": f"{facts.battery_pct} %{' charging' if facts.charging else ''}",
             "free storage": size(facts.storage_free_bytes),
             "radio": f"{facts.rat} {facts.rssi_dbm} dBm {facts.operator}",
+            "connections": str(facts.connections),
             "clock": facts.clock_at,
             "business": f"{'in a transaction, ' if facts.in_transaction else ''}{facts.unsettled_count} unsettled",
         }

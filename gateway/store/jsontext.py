@@ -74,11 +74,11 @@ def dump_facts(facts: Facts) -> str:
 
 
 def load_facts(text: str) -> Facts:
-    """The facts that ``dump_facts`` wrote; keys that this version does not know are left out."""
+    """The facts that ``dump_facts`` wrote; keys that this version does not know are left out, later ones have their default."""
     value = load(text)
     try:
-        return Facts(**{name: value[name] for name in Facts.__dataclass_fields__})
-    except (TypeError, KeyError) as exc:
+        return Facts(**{name: value[name] for name in Facts.__dataclass_fields__ if name in value})
+    except TypeError as exc:
         raise StoreError(f"the store holds facts of another shape: {exc}", code="store_corrupt") from exc
 
 

@@ -82,6 +82,7 @@ _FACTS: Final = Table(
     Field("ck", "clock_ms", _TIME_MS),
     Field("tx", "in_transaction", flag),
     Field("ub", "unsettled_count", integer(0, U32)),
+    Field("sc", "single_connection", flag, brief=True),
 )
 _OPEN: Final = Table(
     m.OpenUpgrade,

@@ -41,6 +41,8 @@ class Field(NamedTuple):
     """From the air to the attribute."""
     write: Check | None = None
     """From the attribute to the air, where that is not ``check`` too."""
+    brief: bool = False
+    """Left out while it says what the default says: a key that came later must not change what others write."""
 
 
 class Table(Generic[T]):
@@ -50,6 +52,7 @@ class Table(Generic[T]):
         """``agree`` says what is wrong between the fields of a whole message, or ``None``."""
         self.keys: Final = keys
         self.required: Final = frozenset(f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING)
+        self._defaults: Final = {f.name: f.default for f in fields(cls)}
         self._cls: Callable[..., T] = cls
         self._agree = agree
         if {key.attribute for key in keys} != {f.name for f in fields(cls)}:
@@ -61,7 +64,7 @@ class Table(Generic[T]):
             raise ValueError("expected a map")
 
         found: dict[str, Any] = {}
-        for key, attribute, check, _ in self.keys:
+        for key, attribute, check, _, _ in self.keys:
             if key in value:
                 try:
                     found[attribute] = check(value[key])
@@ -76,9 +79,12 @@ class Table(Generic[T]):
     def write(self, message: T) -> dict[str, Any]:
         """The map of a message. Raises ``ValueError`` where ``read`` would."""
         out: dict[str, Any] = {}
-        for key, attribute, check, write in self.keys:
+        for key, attribute, check, write, brief in self.keys:
+            found = getattr(message, attribute)
+            if brief and found is self._defaults[attribute]:
+                continue
             try:
-                out[key] = (write or check)(getattr(message, attribute))
+                out[key] = (write or check)(found)
             except ValueError as exc:
                 raise ValueError(f"{key} ({attribute}): {exc}") from None
         self._check_whole(message)

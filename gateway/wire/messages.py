@@ -54,6 +54,8 @@ class Facts:
     clock_ms: int
     in_transaction: bool
     unsettled_count: int
+    single_connection: bool = False
+    """It cannot open a bulk connection: chunks and acks go over the control connection too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ class Ack:
 
     transfer: int
     epoch: int
-    """The bulk connection's own counter; raised at each bulk connect."""
+    """The bulk connection's own counter, raised at each bulk connect; of a single connection, the epoch of its birth."""
     seq: int
     """Rises with each ack of this epoch; a lower one is stale and ignored."""
     number: int

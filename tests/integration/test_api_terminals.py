@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.core.effects import SaveOrder, SaveTerminal
@@ -94,12 +95,18 @@ async def test_a_terminal_shows_facts_upgrade_and_history(tmp_path: Path) -> Non
         seen_us = 1_790_000_000_123_456
         await gateway.save(SaveTerminal(terminal="T1", epoch=1, online=True, seen_us=seen_us, counter=4, facts=FACTS))
         shown = (await gateway.http.get("/api/v1/terminals/T1")).json()
+        only = replace(FACTS, single_connection=True)
+        await gateway.register("T2")
+        await gateway.save(SaveTerminal(terminal="T2", epoch=1, online=True, seen_us=seen_us, counter=4, facts=only))
+        single = (await gateway.http.get("/api/v1/terminals/T2")).json()
         history = (await gateway.http.get("/api/v1/terminals/T1/history?limit=1")).json()
         missing = await gateway.http.get("/api/v1/terminals/T9")
 
     assert shown["seen_at"] == "2026-09-21T14:13:20.123000Z"
     assert shown["facts"]["components"] == {"app": "1.4.0", "os": "11"}
     assert shown["facts"]["clock_at"] == "2026-09-21T14:13:20Z"
+    assert [item["facts"]["connections"] for item in (shown, single)] == [2, 1]
+    assert "single_connection" not in shown["facts"]
     assert shown["open_upgrade"]["campaign"] == campaign
     assert [entry["what"] for entry in shown["history"]] == ["created"]
     assert [entry["what"] for entry in history["items"]] == ["created"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from gateway.core.effects import Append, SaveOrder, SaveTerminal
 from gateway.core.states import UpgradeState
 from gateway.store import campaigns, orders, upgrades
 from tests.integration.http_gateway import MODEL, TOKEN, HttpGateway, http_gateway, until
+from tests.unit.core.build import FACTS
 
 GOOD: Final = [state for state in UpgradeState if state not in {UpgradeState.SCHEDULED, UpgradeState.DEFERRED}][:9]
 
@@ -77,6 +79,8 @@ async def test_terminals_from_the_command_line(
         listed = await run("terminal", "list", "--json")
         west = await run("terminal", "list", "--label", "region=west", "--json")
         table = await run("terminal", "list", "--limit", "2")
+        only = replace(FACTS, single_connection=True)
+        await run.gateway.save(SaveTerminal(terminal="T1", epoch=1, online=True, seen_us=1, counter=0, facts=only))
         shown = await run("terminal", "show", "T1")
         unknown = await run("terminal", "unknown")
 
@@ -88,6 +92,7 @@ async def test_terminals_from_the_command_line(
     assert table.out.splitlines()[0].split()[:2] == ["id", "model"]
     assert len(table.out.splitlines()) == 3
     assert "region=east" in shown.out
+    assert re.search(r"^connections +1 *$", shown.out, flags=re.MULTILINE)
     assert unknown.out == "nobody unknown has spoken\n"
 
 

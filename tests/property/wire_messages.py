@@ -66,6 +66,7 @@ FACTS = st.builds(
     clock_ms=COUNTS,
     in_transaction=st.booleans(),
     unsettled_count=SMALL,
+    single_connection=st.booleans(),
 )
 OPEN_UPGRADES = st.builds(
     m.OpenUpgrade,

@@ -53,9 +53,16 @@ def terminal(plan: Plan = PLAN, terms: Terms | None = None) -> Terminal:
 
 
 def hello(
-    epoch: int = 1, *, counter: int = 0, facts: Facts = FACTS, version: str = "", upgrade: OpenUpgrade | None = None
+    epoch: int = 1,
+    *,
+    counter: int = 0,
+    facts: Facts = FACTS,
+    version: str = "",
+    upgrade: OpenUpgrade | None = None,
+    single: bool = False,
 ) -> Heard:
-    """A hello; ``version`` is that of the app."""
+    """A hello; ``version`` is that of the app, ``single`` says that it has one connection only."""
+    facts = replace(facts, single_connection=single)
     if version:
         facts = replace(facts, components={"app": version})
     return Heard(Hello(epoch=epoch, counter=counter, facts=facts, upgrade=upgrade))
