@@ -10,6 +10,7 @@ import msgpack
 from gateway.core.attendance import Terms
 from gateway.core.effects import SaveTransfer, SaveUpgrade
 from gateway.core.plan import Plan
+from gateway.core.single import SingleTransfer
 from gateway.core.states import UpgradeState
 from gateway.core.transfer.meter import Meter
 from gateway.core.transfer.pacing import pacing_of
@@ -84,9 +85,13 @@ def cost(upgrade: Upgrade, transfer: Transfer, now: float, *, ended: str = "") -
     )
 
 
-def resume(upgrade: Upgrade, terms: Terms, now: float) -> Transfer:
-    """Its transfer, fresh or where an earlier life of the gateway left it; the terminal's first ack corrects what is held."""
-    return Transfer(
+def resume(upgrade: Upgrade, terms: Terms, now: float, *, single: bool = False) -> Transfer:
+    """Its transfer, fresh or where an earlier life of the gateway left it; the terminal's first ack corrects what is held.
+
+    ``single``: it goes over the terminal's only connection.
+    """
+    way = SingleTransfer if single else Transfer
+    return way(
         upgrade.transfer,
         upgrade.plan.target.size_bytes,
         pacing_of(terms.pacing, target_ms=terms.target_ms),

@@ -12,34 +12,16 @@ from typing import Final
 
 from gateway.core import reports, snapshot
 from gateway.core.attendance import Attendance, Terms
-from gateway.core.effects import (
-    Append,
-    CloseTransfer,
-    Effect,
-    OpenTransfer,
-    SaveOrder,
-    SaveTerminal,
-    SendReceipt,
-    SendWelcome,
-)
+from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SendReceipt, SendWelcome
 from gateway.core.events import Acked, End, Event, Heard, Install, Ordered, Refuse, Start, Tick, Unsure
 from gateway.core.order_args import order_args
 from gateway.core.outgoing import OpenOrder, Outgoing
+from gateway.core.single import SingleTransfer
 from gateway.core.states import UNDISTURBED, UpgradeState
 from gateway.core.transfer.window import Transfer
 from gateway.core.upgrade import Upgrade
 from gateway.wire.codes import DROPPABLE, Code
-from gateway.wire.messages import (
-    Ack,
-    Facts,
-    Hello,
-    OpenUpgrade,
-    PlainMap,
-    Presence,
-    Receipt,
-    Report,
-    Result,
-)
+from gateway.wire.messages import Ack, Facts, Hello, OpenUpgrade, PlainMap, Presence, Receipt, Report, Result
 from gateway.wire.ranges import RangeSet
 
 #: Reports about upgrades that do not exist here are kept too, but only so many of one terminal in one session.
@@ -111,6 +93,11 @@ class Terminal:
     def online(self) -> bool:
         """Whether it counts as here."""
         return self.presence.online
+
+    @property
+    def single(self) -> bool:
+        """Whether it has one connection for everything, as its newest hello says: where chunks go and acks come from."""
+        return self.facts is not None and self.facts.single_connection
 
     @property
     def idle(self) -> bool:
@@ -296,7 +283,7 @@ class Terminal:
         return out
 
     def _keep_transfer(self, now: float, out: list[Effect]) -> None:
-        """A transfer exists exactly while the state is ``transferring`` and the order has named it."""
+        """A transfer exists exactly while the state is ``transferring`` and its order named it; on a new way it begins anew."""
         upgrade, transfer = self.upgrade, self.transfer
         wanted = upgrade.transfer if upgrade is not None and upgrade.state is UpgradeState.TRANSFERRING else 0
         if transfer is not None and transfer.id != wanted:
@@ -306,8 +293,12 @@ class Terminal:
                 out.append(snapshot.cost(upgrade, transfer, now, ended=upgrade.state.value))
             self.transfer = None
             out.append(CloseTransfer(terminal=self.id))
+        elif transfer is not None and upgrade is not None and isinstance(transfer, SingleTransfer) is not self.single:
+            upgrade.remember(transfer.held_segments, transfer.meter.pack(now))
+            self.transfer = None
+            out.append(CloseTransfer(terminal=self.id))
         if upgrade is not None and wanted and self.transfer is None:
-            self.transfer = snapshot.resume(upgrade, self.terms, now)
+            self.transfer = snapshot.resume(upgrade, self.terms, now, single=self.single)
             out.append(OpenTransfer(terminal=self.id))
 
     # -- small things

@@ -30,7 +30,7 @@ from gateway.wire.topics import Address, parse_up
 
 log = structlog.get_logger()
 
-#: Kinds that belong on the control connection; acks alone come on the other.
+#: Kinds that belong on the control connection; acks alone come on the other, unless the terminal has no other.
 CONTROL_KINDS: Final = frozenset({"presence", "hello", "report", "result", "log"})
 #: How soon a session that was dropped is loaded again (seconds).
 RELOAD_S: Final = 2.0
@@ -106,6 +106,8 @@ class Dispatcher:
                 session = self._sessions.get(address.terminal)
                 if session is None or session.transfer is None or not isinstance(message, Ack):
                     self._unexpected(address, session)
+                elif address.bulk is session.single:
+                    self._counters["bad:wrong_connection"] += 1
                 else:
                     self._take_ack(session, message)
             await self._executor.room()
@@ -141,7 +143,7 @@ class Dispatcher:
             self._counters[f"bad:{exc.code}"] += 1
             return None
 
-        if address.bulk is not isinstance(message, Ack) or (address.kind not in CONTROL_KINDS and not address.bulk):
+        if not isinstance(message, Ack) and (address.bulk or address.kind not in CONTROL_KINDS):
             self._counters["bad:wrong_connection"] += 1
             return None
         return address, message
@@ -169,6 +171,8 @@ class Dispatcher:
             self._counters[f"in:{address.kind}"] += 1
             if isinstance(message, Presence | Hello | Report | Result):
                 self.apply(session, Heard(message))
+            elif isinstance(message, Ack):
+                self._counters["bad:wrong_connection"] += 1  # never subscribed to on this link
             else:
                 self._counters["bad:not_asked_for"] += 1  # logs are not ordered yet
 

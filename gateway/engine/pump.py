@@ -53,7 +53,6 @@ class Readers(Protocol):
 class _Lane:
     session: Terminal
     reader: Reader
-    topic: str
     deficit: int = 0
 
 
@@ -80,7 +79,7 @@ class Pump:
         if session.upgrade is None:
             return
         reader = self._readers.open(session.upgrade.plan.target)
-        self._lanes[session.id] = _Lane(session, reader, down(session.id, "chunk", bulk=True))
+        self._lanes[session.id] = _Lane(session, reader)
         self.wake(session.id)
 
     def close(self, terminal: str) -> None:
@@ -143,6 +142,7 @@ class Pump:
         if transfer is None:
             return False
 
+        topic = down(lane.session.id, "chunk", bulk=not lane.session.single)  # each time: a new hello may move it
         while lane.deficit > 0:
             piece = transfer.next_chunk(now)
             if piece is None:
@@ -161,7 +161,7 @@ class Pump:
                 stamp_ms=int(now * 1000),
                 data=data,
             )
-            messages.append((lane.topic, payload))
+            messages.append((topic, payload))
             lane.deficit -= piece.length_bytes
         return True
 

@@ -64,15 +64,17 @@ def dying(broker: Broker, name: str, *, will: str) -> Iterator[None]:
 
 
 async def test_terminal_speaks_to_the_gateway_on_both_connections(broker: Broker) -> None:
+    """Acks on either: a terminal with one connection has no other for them."""
     [name] = broker.new_terminals(1)
-    spoken = [topics.up(name, "report"), topics.up(name, "ack", bulk=True)]
+    spoken = [topics.up(name, "report"), topics.up(name, "ack"), topics.up(name, "ack", bulk=True)]
 
     async with gateway(broker) as listener, terminal(broker, name) as control, terminal(broker, name, bulk=True) as bulk:
         await listener.subscribe("tg1/up/#", qos=1)
         await control.publish(spoken[0], b"1", qos=1)
-        await bulk.publish(spoken[1], b"2")
+        await control.publish(spoken[1], b"2", qos=1)
+        await bulk.publish(spoken[2], b"3")
 
-        assert await heard(listener, last=spoken[1]) == spoken
+        assert await heard(listener, last=spoken[2]) == spoken
 
 
 async def test_gateway_speaks_to_each_connection_of_a_terminal(broker: Broker) -> None:
@@ -92,6 +94,7 @@ async def test_terminal_cannot_speak_as_another(broker: Broker) -> None:
     name, other = broker.new_terminals(2)
     forged = [
         topics.up(other, "report"),
+        topics.up(other, "ack"),
         topics.up(other, "ack", bulk=True),
         topics.up(f"{name}0", "report"),
         topics.up("_gateway", "report"),
@@ -115,7 +118,8 @@ async def test_terminal_hears_nothing_of_another(broker: Broker, listens_to: str
 
     async with terminal(broker, name) as listener, gateway(broker) as speaker:
         await listener.subscribe(listens_to)
-        for topic in (topics.down(other, "order"), topics.down(other, "chunk", bulk=True), topics.up(other, "report"), own):
+        others = [topics.down(other, "order"), topics.down(other, "chunk"), topics.down(other, "chunk", bulk=True)]
+        for topic in (*others, topics.up(other, "report"), own):
             await speaker.publish(topic, b"1", qos=1)
 
         assert await heard(listener, last=own) == [own]

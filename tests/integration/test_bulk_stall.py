@@ -1,7 +1,8 @@
 """Two connections per terminal, and why: what a full, stalled bulk connection does to orders, shown by a real broker.
 
 The broker counts packets that wait for a connection; beyond ``max_queued_messages`` it drops every further one for that
-connection, orders and PINGRESP included. So chunks have a connection of their own, and orders never stand behind them.
+connection, orders and PINGRESP included. So chunks have a connection of their own, and orders never stand behind them; where
+there is no second connection, the gateway keeps far below that number.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Final
 
 import pytest
 
+from gateway.core.single import IN_FLIGHT_BYTES
 from gateway.wire import topics
+from gateway.wire.messages import BLOCK_BYTES
 from tests.harness.broker import Broker
 
 pytestmark = pytest.mark.timeout(120)
@@ -192,3 +195,27 @@ def test_one_connection_for_both_loses_orders_and_pings(tmp_path: Path) -> None:
             found = terminal.rest()
             assert sum(body.endswith(CHUNK) for _, body in found) < CHUNKS
             assert sum(body.endswith(b"order") for _, body in found) < ORDERS
+
+
+def test_one_connection_loses_nothing_below_the_bound_that_the_gateway_keeps(tmp_path: Path) -> None:
+    """All that may be in flight, in the smallest chunks, to a terminal that reads nothing for now; orders and a ping behind."""
+    with Broker(tmp_path) as broker:
+        [name] = broker.new_terminals(1)
+        order, chunk = topics.down(name, "order"), topics.down(name, "chunk")
+        with (
+            line(broker, broker.gateway_user, broker.gateway_password) as gateway,
+            line(broker, name, broker.terminal_password(name), receive_bytes=4096) as terminal,
+        ):
+            terminal.subscribe(order, chunk)
+            for _ in range(IN_FLIGHT_BYTES // BLOCK_BYTES):
+                gateway.publish(chunk, bytes(BLOCK_BYTES))
+            for number in range(1, ORDERS + 1):
+                gateway.publish(order, b"order", number=number)
+            gateway.settle()
+            terminal.send(0xC0, b"")
+            gateway.settle()
+
+            found = terminal.rest()
+            assert sum(body.endswith(bytes(BLOCK_BYTES)) for _, body in found) == IN_FLIGHT_BYTES // BLOCK_BYTES
+            assert sum(body.endswith(b"order") for _, body in found) == ORDERS
+            assert (PINGRESP, b"") in found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 import sqlalchemy as sa
 
@@ -14,7 +16,9 @@ from gateway.store import campaigns, schema, terminals
 from gateway.wire import topics
 from gateway.wire.codec import encode
 from gateway.wire.messages import Ack, Log, Welcome
-from tests.unit.engine.rig import rigged
+from tests.unit.core.build import PLAN, hello
+from tests.unit.core.test_single_terminal import transferring
+from tests.unit.engine.rig import Air, rigged
 
 ACK = Ack(transfer=1, epoch=1, seq=1, number=0, cum=0, ranges=(), credit_bytes=0, delay_ms=0, echo_ms=0)
 
@@ -49,6 +53,30 @@ async def test_what_is_wrong_is_counted_by_reason_and_reaches_no_session(tmp_pat
             "bad:not_asked_for": 1,
         }
         assert rig.air.sent == []
+
+
+@pytest.mark.parametrize("single", [False, True])
+async def test_an_ack_is_heard_on_the_connection_that_the_terminal_has_for_it(tmp_path: Path, *, single: bool) -> None:
+    """On the control connection of a terminal that has no other, and on no other one's; a new hello moves it."""
+    async with rigged(tmp_path) as rig, anyio.create_task_group() as tasks:
+        air = Air()
+        tasks.start_soon(rig.dispatcher.run_bulk, air)
+        session = transferring(single=single, plan=replace(PLAN, progress_every_s=1e12))  # so that nothing is saved
+        rig.sessions._held["T1"] = session  # noqa: SLF001 - as if it had been loaded
+        transfer = session.transfer
+        assert transfer is not None
+        ack = replace(ACK, transfer=transfer.id, credit_bytes=4096)
+        air.say("T1", ack, bulk=single)
+        await rig.until(lambda: rig.counters["bad:wrong_connection"])
+        assert (rig.counters["in:ack"], transfer.brake.credit_bytes) == (0, 0)
+        air.say("T1", ack, bulk=not single)
+        await rig.until(lambda: rig.counters["in:ack"])
+        assert (rig.counters["bad:wrong_connection"], transfer.brake.credit_bytes) == (1, 4096)
+
+        session.handle(hello(2, single=not single), rig.clock.now())
+        air.say("T1", ack, bulk=not single)
+        await rig.until(lambda: rig.counters["bad:wrong_connection"] == 2)
+        tasks.cancel_scope.cancel()
 
 
 async def test_strangers_are_listed_and_not_answered(tmp_path: Path) -> None:

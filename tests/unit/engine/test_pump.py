@@ -9,6 +9,7 @@ import anyio
 
 from gateway.core.attendance import Terms
 from gateway.core.events import Acked
+from gateway.core.single import CEILING_BYTES
 from gateway.core.states import UpgradeState
 from gateway.core.terminal import Terminal
 from gateway.engine.budget import ByteBudget
@@ -16,7 +17,7 @@ from gateway.engine.pump import Pump
 from gateway.errors import StoreError
 from gateway.wire.codec import decode
 from gateway.wire.messages import Ack, Chunk
-from tests.unit.core.build import NOW, PLAN, brought_to
+from tests.unit.core.build import NOW, PLAN, brought_to, hello
 from tests.unit.engine.line import Line, SetClock, Zeros
 
 
@@ -24,19 +25,22 @@ def _transferring(name: str, *, chunk_blocks: int = 16, credit_bytes: int = 10**
     session, _ = brought_to(UpgradeState.TRANSFERRING, replace(PLAN, first_chunk_blocks=chunk_blocks), Terms(pacing="fixed"))
     session.id = name
     assert session.transfer is not None
-    ack = Ack(
-        transfer=session.transfer.id,
-        epoch=1,
-        seq=1,
-        number=0,
-        cum=0,
+    session.handle(Acked(_ack(session.transfer.id, credit_bytes=credit_bytes)), NOW)
+    return session
+
+
+def _ack(transfer: int, *, epoch: int = 1, seq: int = 1, number: int = 0, cum: int = 0, credit_bytes: int = 10**6) -> Ack:
+    return Ack(
+        transfer=transfer,
+        epoch=epoch,
+        seq=seq,
+        number=number,
+        cum=cum,
         ranges=(),
         credit_bytes=credit_bytes,
         delay_ms=0,
         echo_ms=0,
     )
-    session.handle(Acked(ack), NOW)
-    return session
 
 
 async def _pumped(pump: Pump, line: Line, count: int) -> list[tuple[str, Chunk]]:
@@ -78,6 +82,33 @@ async def test_no_transfer_sends_more_than_its_window() -> None:
 
     assert [chunk.index for _, chunk in sent] == [0, 16, 32, 48]
     assert len({chunk.number for _, chunk in sent}) == len(sent)
+
+
+async def test_chunks_follow_a_terminal_to_the_connection_that_its_hello_names() -> None:
+    """And there the first one goes alone, and no more follow than the connection may have in its queue."""
+    line, clock = Line(), SetClock(NOW)
+    pump = Pump(line, Zeros(), clock, rate_bps=0, counters=Counter())
+    session = _transferring("T1")
+    pump.open(session)
+    assert {topic for topic, _ in await _pumped(pump, line, 4)} == {"tg1/dn/T1.b/chunk"}
+
+    session.handle(hello(2, single=True), NOW)
+    line.sent.clear()
+    assert session.transfer is not None
+    session.handle(Acked(_ack(session.transfer.id, epoch=2, seq=1)), NOW)
+    pump.wake("T1")
+    [(topic, first)] = await _pumped(pump, line, 1)
+    session.handle(Acked(_ack(session.transfer.id, epoch=2, seq=2, number=first.number, cum=1)), NOW)
+    pump.wake("T1")
+    sent = await _pumped(pump, line, 4)
+    assert {topic, *(topic for topic, _ in sent)} == {"tg1/dn/T1/chunk"}
+    assert sum(len(chunk.data) for _, chunk in sent[1:]) <= CEILING_BYTES
+
+    session.handle(hello(3, single=False), NOW)
+    line.sent.clear()
+    session.handle(Acked(_ack(session.transfer.id, epoch=1, seq=1)), NOW)
+    pump.wake("T1")
+    assert {topic for topic, _ in await _pumped(pump, line, 4)} == {"tg1/dn/T1.b/chunk"}
 
 
 async def test_a_file_that_cannot_be_read_stops_nobody_else() -> None:
