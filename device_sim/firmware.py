@@ -17,6 +17,7 @@ from device_sim.outbox import Outbox
 from device_sim.preparation import Preparation
 from device_sim.proving import Proving
 from device_sim.session import Session, covered, next_coverage_change
+from device_sim.single import SingleTransfer
 from device_sim.slots import Slots
 from device_sim.transfer import Transfer
 from gateway.errors import TrustError, WireError
@@ -44,7 +45,7 @@ class Firmware:
         self.session = Session(board, self._hello)
         self.consent = Consent(board, self.dossier)
         self.preparation = Preparation(board, self.dossier)
-        self.transfer = Transfer(board, self.dossier)
+        self.transfer = (SingleTransfer if board.options.connections == 1 else Transfer)(board, self.dossier)
         self.installation = Installation(board, self.dossier, slots)
         self.proving = Proving(board, self.dossier, slots, self.installation)
         self.commands = Commands(board, self.book, self.proving)
@@ -69,10 +70,12 @@ class Firmware:
         """Connected and subscribed."""
         if self.session.on_up(now):
             self.outbox.on_up(now)
+            self.transfer.on_line_up(self.session.epoch, now)
 
     def on_control_down(self, now: float, *, clean: bool) -> None:
         """The control connection is gone, or could not be made."""
         self.outbox.on_down()
+        self.transfer.on_line_down(now)
         self.session.on_down(now, clean=clean)
 
     def on_message(self, kind: str, payload: bytes, now: float, *, bulk: bool) -> None:
@@ -83,7 +86,7 @@ class Firmware:
             self.board.count(exc.code)
             return
 
-        if bulk is not isinstance(message, Chunk):
+        if bulk is not (self.transfer.apart and isinstance(message, Chunk)):
             self.board.count("wrong_connection")
             return
         match message:
@@ -102,6 +105,7 @@ class Firmware:
                         self.outbox.on_up(now)
                 elif self.session.link == "down":
                     self.outbox.on_down()
+                    self.transfer.on_line_down(now)
             case _:
                 self.board.count("wrong_direction")
 
@@ -298,5 +302,6 @@ class Firmware:
             clock_ms=board.clock.raw_ms(now),
             in_transaction=board.shop.in_transaction,
             unsettled_count=board.shop.unsettled_count,
+            single_connection=not self.transfer.apart,
         )
         return Hello(epoch=epoch, counter=self.book.gate.counter, facts=facts, upgrade=self.dossier.as_open())

@@ -49,6 +49,7 @@ def read_group(group: Reader, speed: float) -> list[Entry]:
         speed=group.number("speed", speed, low=0.001),
         reconnect_base_s=group.number("reconnect_base_s", default.reconnect_base_s, low=0.001),
         reconnect_cap_s=group.number("reconnect_cap_s", default.reconnect_cap_s, low=0.001),
+        connections=group.integer("connections", profile.connections, low=1, high=2),
         credit_bytes=group.integer("credit_bytes", default.credit_bytes, low=1024, high=2**31),
         receive_buffer_bytes=group.integer("receive_buffer_bytes", default.receive_buffer_bytes, high=2**31),
         quiet_s=group.number("quiet_s", default.quiet_s, high=60.0),

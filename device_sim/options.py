@@ -90,6 +90,8 @@ class Options:
     """Unix time at ``now`` = 0."""
     reconnect_base_s: float = 1.0
     reconnect_cap_s: float = 300.0
+    connections: int = 2
+    """1: it cannot open a bulk connection, and says so in its hello."""
     credit_bytes: int = 256 * 1024
     receive_buffer_bytes: int = 0
     """Of the bulk connection's socket; 0: what fits the link (``member.receive_bytes``)."""

@@ -50,7 +50,7 @@ class CloseBulk:
 
 @dataclass(frozen=True, slots=True)
 class PauseBulk:
-    """Stop (or go on) reading the bulk socket: a payment has the link to itself."""
+    """Stop (or go on) reading the bulk socket: a payment has the link to itself. Means nothing while there is none."""
 
     paused: bool
 

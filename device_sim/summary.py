@@ -16,6 +16,7 @@ def summarize(terminal: Terminal) -> dict[str, Any]:
     found: dict[str, Any] = {
         "id": terminal.id,
         "model": board.profile.model,
+        "connections": board.options.connections,
         "on": firmware is not None,
         "boots": tally.boots,
         "power_cuts": tally.power_cuts,

@@ -26,6 +26,7 @@ from device_sim.options import Identity, Options
 from device_sim.profiles import Profile
 from device_sim.summary import summarize
 from device_sim.terminal import Terminal
+from device_sim.transfer import Bulk
 
 TICK_S: Final = 1.0
 CONNECT_TIMEOUT_S: Final = 30.0
@@ -103,11 +104,11 @@ class Swarm:
         phases: Counter[str] = Counter()
         tally = self.tally
         bytes_in, bytes_out = tally.bytes_in, tally.bytes_out
-        online = bulk = received = useful = repeated = 0
+        online = transferring = received = useful = repeated = 0
         for member in self.members.values():
             terminal = member.terminal
             online += member.control is not None and member.control.ready
-            bulk += member.bulk is not None and member.bulk.ready
+            transferring += terminal.firmware is not None and terminal.firmware.transfer.bulk is Bulk.UP
             received += terminal.board.tally.received_bytes
             useful += terminal.board.tally.useful_bytes
             repeated += terminal.board.tally.repeated_bytes
@@ -118,7 +119,7 @@ class Swarm:
         return {
             "terminals": len(self.members),
             "online": online,
-            "transferring": bulk,
+            "transferring": transferring,
             "phases": dict(phases),
             "received_bytes": received,
             "useful_bytes": useful,

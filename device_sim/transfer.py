@@ -8,7 +8,7 @@ connection.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
 from device_sim.acks import AckClock
 from device_sim.board import Board
@@ -47,6 +47,9 @@ class Transfer:
         "bulk",
         "policy",
     )
+
+    apart: ClassVar[bool] = True
+    """Whether chunks and acks have a connection of their own."""
 
     def __init__(self, board: Board, dossier: Dossier) -> None:
         self._board = board
@@ -132,6 +135,12 @@ class Transfer:
         self.bulk = Bulk.WAITING
         self._open_at = now + self._board.rng.uniform(0.0, longest)
         self._acks = None
+
+    def on_line_up(self, epoch: int, now: float) -> None:
+        """The control connection of ``epoch`` is up: no affair of a bulk connection."""
+
+    def on_line_down(self, now: float) -> None:
+        """The control connection is gone: no affair of a bulk connection."""
 
     def on_chunk(self, chunk: Chunk, now: float) -> None:
         """One chunk: check, keep, verify, ack."""
@@ -275,4 +284,4 @@ class Transfer:
             pause_seq=self._brake.seq,
         )
         self._board.tally.acks += 1
-        self._board.publish(ack, bulk=True, qos=0)
+        self._board.publish(ack, bulk=self.apart, qos=0)

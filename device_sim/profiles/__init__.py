@@ -59,6 +59,8 @@ class Profile:
     drain_pct_per_h: float
     charge_pct_per_h: float
     link: LinkProfile
+    connections: int = 2
+    """How many connections to the broker its software can hold: 1 or 2."""
 
 
 @lru_cache(maxsize=64)
@@ -92,6 +94,7 @@ def read_profile(data: Mapping[str, object], *, where: str) -> Profile:
         drain_pct_per_h=battery.number("drain_pct_per_h"),
         charge_pct_per_h=battery.number("charge_pct_per_h"),
         link=read_link(top.table("link"), LinkProfile()),
+        connections=top.integer("connections", 2, low=1, high=2),
     )
     for reader in (times, tests, battery, top):
         reader.done()

@@ -71,6 +71,7 @@ class Play:
         self.manifest = manifest or manifest_of(self.payload)
         self.now = 0.0
         self.options = options or Options(speed=20.0)
+        self.single = self.options.connections == 1
         self.terminal = Terminal(
             replace(load_profile(MODEL), link=LinkProfile()),  # payments take no time on the air
             identity_of(),
@@ -200,6 +201,7 @@ class Play:
             if which == "control":
                 self._will = will
                 self.control_up = self.broker_up
+                self.in_flight = {} if self.single else self.in_flight
                 self.terminal.on_control_up(self.now) if self.broker_up else self.terminal.on_control_down(self.now)
             else:
                 self.bulk_up = self.broker_up
@@ -344,4 +346,4 @@ class Play:
         chunk = Chunk(transfer=transfer, number=self.number, index=block, stamp_ms=int(self.now * 1000), data=data)
         self.in_flight[self.number] = (block, block + size)
         if not self.drop_chunk(chunk):
-            self.down(chunk, bulk=True)
+            self.down(chunk, bulk=not self.single)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from device_sim.__main__ import app
 from device_sim.faults import CutAt
-from device_sim.profiles import load_profile
+from device_sim.profiles import load_profile, read_profile
 from device_sim.scenario import load_scenario, read_scenario
 from gateway.errors import ConfigError
 from gateway.trust.keys import new_private_key, public_of, to_text
@@ -57,7 +58,15 @@ def test_example_states_the_defaults_in_its_first_group() -> None:
     first = load_scenario(EXAMPLE).entries[0]
 
     assert (first.profile, first.faults) == (bare.profile, bare.faults)
-    plain = ("parameters", "reconnect_base_s", "reconnect_cap_s", "credit_bytes", "receive_buffer_bytes", "quiet_s")
+    plain = (
+        "parameters",
+        "reconnect_base_s",
+        "reconnect_cap_s",
+        "credit_bytes",
+        "receive_buffer_bytes",
+        "quiet_s",
+        "connections",
+    )
     for name in ("merchant", "shop", "battery", *plain):
         assert getattr(first.options, name) == getattr(bare.options, name), name
 
@@ -69,6 +78,7 @@ def test_example_states_the_defaults_in_its_first_group() -> None:
         ("seed = [", "scenario.toml"),
         (SMALL + "colour = 1", "unknown colour"),
         (SMALL + "speed = -1", "speed: expected a number"),
+        (SMALL + "connections = 3", "connections: expected"),
         (SMALL + "faults = { selftest = 'void' }", "expected payment, refund or query"),
         (SMALL + "faults = { power_cuts = [{ at = 'noon' }] }", "noon"),
         (SMALL + "merchant = { answers = ['maybe'] }", "expected accept, postpone:SECONDS"),
@@ -145,6 +155,17 @@ def test_list_prints_what_the_gateway_imports(tmp_path: Path) -> None:
     assert table[:2] == ["id,model,region", "t-01,lakala-4g-esign,south"]
     assert len(lines) == len(table) - 1 == len(passwords) == 12
     assert passwords[0].startswith("t-01:")
+
+
+def test_connections_are_the_models_unless_the_group_says_otherwise(tmp_path: Path) -> None:
+    """Two, where nobody says anything."""
+    profile = tomllib.loads((files("device_sim") / "profiles" / "lakala-4g-esign.toml").read_text())
+    entries = load_scenario(written(tmp_path, SMALL + "connections = 1")).entries
+
+    assert {entry.options.connections for entry in entries} == {1}
+    assert {entry.options.connections for entry in load_scenario(written(tmp_path, SMALL)).entries} == {2}
+    assert read_profile(profile, where="test").connections == 2
+    assert read_profile({**profile, "connections": 1}, where="test").connections == 1
 
 
 def test_both_models_have_profiles_that_differ() -> None:
