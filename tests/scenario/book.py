@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.core.effects import Append, Effect, SaveOrder, SaveTerminal, SaveTransfer, SaveUpgrade
 
@@ -25,7 +25,8 @@ class Book:
                 case SaveUpgrade():
                     self.upgrades[effect.upgrade] = effect
                 case SaveTerminal():
-                    self.terminals[name] = effect
+                    known = self.terminals.get(name, effect)
+                    self.terminals[name] = replace(effect, facts=effect.facts or known.facts)
                 case Append():
                     self.ledger.append(effect)
                     move = f"{effect.from_state}>{effect.to_state}"

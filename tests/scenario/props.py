@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from device_sim.terminal import Terminal as Device
 from gateway.core.plan import Plan, Target
@@ -88,4 +88,19 @@ class Node:
     asked_control: int = 0
     asked_bulk: int = 0
     down_free_at: float = 0.0
+    queued_bytes: dict[int, int] = field(default_factory=dict)
+    """Chunks on the way, by connection."""
+    queued_max: int = 0
     wake_at: float | None = None
+
+    def behind(self, size_bytes: int, now: float, air: Air) -> float:
+        """When ``size_bytes`` more arrive: behind all that is on the bearer already."""
+        self.down_free_at = max(self.down_free_at, now) + size_bytes / air.rate_bps
+        return self.down_free_at + air.delay_s
+
+    def queue(self, connection: int, size_bytes: int) -> None:
+        """A chunk was sent on ``connection``, or (negative) has arrived; 0 is none, and keeps nothing."""
+        if not connection:
+            return
+        self.queued_bytes[connection] = self.queued_bytes.get(connection, 0) + size_bytes
+        self.queued_max = max(self.queued_max, self.queued_bytes[connection])

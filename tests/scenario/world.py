@@ -20,15 +20,7 @@ from device_sim.outputs import CloseBulk, ConnectControl, DropControl, OpenBulk,
 from device_sim.profiles import load_profile
 from device_sim.terminal import Terminal as Device
 from gateway.core.attendance import Terms
-from gateway.core.effects import (
-    CloseTransfer,
-    Effect,
-    OpenTransfer,
-    SaveTerminal,
-    SendOrder,
-    SendReceipt,
-    SendWelcome,
-)
+from gateway.core.effects import CloseTransfer, Effect, OpenTransfer, SaveTerminal, SendOrder, SendReceipt, SendWelcome
 from gateway.core.events import Acked, Event, Heard, Install, Start, Tick, Unsure
 from gateway.core.plan import Plan
 from gateway.core.snapshot import restore, save
@@ -50,6 +42,7 @@ class World:
     seed: int
     air: Air = field(default_factory=Air)
     plan: Plan = PLAN
+    terms: Terms = field(default_factory=Terms)
     now: float = START
     nodes: dict[str, Node] = field(default_factory=dict)
     sessions: dict[str, Terminal] = field(default_factory=dict)
@@ -143,7 +136,7 @@ class World:
     def _load(self, name: str) -> None:
         """A session from the store, as ``engine.sessions`` does it."""
         row, terminal = self.book.upgrades[f"u-{name}"], self.book.terminals[name]
-        session = Terminal(name, Terms())
+        session = Terminal(name, self.terms, facts=terminal.facts)
         session.presence.epoch, session.presence.online = terminal.epoch, terminal.online
         session.out.counter = terminal.counter
         session.upgrade = restore(
@@ -227,12 +220,12 @@ class World:
             chunk = Chunk(
                 transfer=transfer.id, number=piece.number, index=piece.block, stamp_ms=int(self.now * 1000), data=data
             )
-            node.down_free_at = max(node.down_free_at, self.now) + len(data) / self.air.rate_bps
+            bulk = not session.single
+            connection, arrives_at = node.bulk if bulk else node.control, node.behind(len(data), self.now, self.air)
             if self.rng.random() >= self.air.lose_chunk:
-                self._at(
-                    node.down_free_at + self.air.delay_s,
-                    partial(self._arrive, node, "chunk", encode(chunk), node.bulk, bulk=True),
-                )
+                node.queue(connection, len(data))
+                self._at(arrives_at, partial(node.queue, connection, -len(data)))
+                self._at(arrives_at, partial(self._arrive, node, "chunk", encode(chunk), connection, bulk=bulk))
         if transfer.wake_at < float("inf"):
             self._once(f"pump:{name}", transfer.wake_at, lambda: self._pump(name))
 
@@ -245,6 +238,8 @@ class World:
         connection = node.control
         for _ in range(2 if self.rng.random() < self.air.duplicate else 1):
             at = self.now + self.air.delay_s * self.rng.uniform(0.8, 1.5)
+            if self.sessions[name].single:  # it stands behind the chunks
+                at = node.behind(len(payload), self.now, self.air)
             self._at(at, lambda: self._arrive(node, kind, payload, connection, bulk=False))
 
     def _arrive(self, node: Node, kind: str, payload: bytes, connection: int, *, bulk: bool) -> None:
@@ -253,16 +248,19 @@ class World:
 
     def _up(self, name: str, kind: str, payload: bytes, *, bulk: bool) -> None:
         """To the gateway; what it does not decode, it drops."""
-        lost = self.rng.random() < (self.air.lose_ack if bulk else self.air.lose_control)
+        lost = self.rng.random() < (self.air.lose_ack if kind == "ack" else self.air.lose_control)
         for _ in range(0 if lost else 2 if self.rng.random() < self.air.duplicate else 1):
-            self._at(self.now + self.air.delay_s * self.rng.uniform(0.8, 1.5), lambda: self._received(name, kind, payload))
+            at = self.now + self.air.delay_s * self.rng.uniform(0.8, 1.5)
+            self._at(at, lambda: self._received(name, kind, payload, bulk=bulk))
 
-    def _received(self, name: str, kind: str, payload: bytes) -> None:
+    def _received(self, name: str, kind: str, payload: bytes, *, bulk: bool = False) -> None:
         try:
             message = decode(kind, payload)
         except WireError:
             return
         if isinstance(message, Ack):
+            if bulk is self.sessions[name].single:
+                return  # as the dispatcher does
             try:
                 self._commit(name, self.sessions[name].handle(Acked(message), self.now))
             except WireError:
