@@ -19,7 +19,7 @@ from device_sim.member import Credentials
 from device_sim.options import Identity
 from device_sim.reading import Reader
 from device_sim.swarm import BrokerAddress, Plan
-from gateway.errors import ConfigError, TillgateError
+from gateway.errors import ConfigError, TrustError
 from gateway.trust.keys import KeyRing, load_public
 
 
@@ -217,9 +217,13 @@ def _listed(file: Path | None) -> dict[str, str]:
 
 
 def _ring(files: tuple[Path, ...], which: str) -> KeyRing:
+    return KeyRing([_public(file, which) for file in files])
+
+
+def _public(file: Path, which: str) -> bytes:
     try:
-        return KeyRing([load_public(file.read_bytes()) for file in files])
+        return load_public(file.read_bytes())
     except OSError as exc:
-        raise ConfigError(f"keys.{which}: {exc.filename}: {exc.strerror}", code="scenario_invalid") from exc
-    except TillgateError as exc:
-        raise ConfigError(f"keys.{which}: {exc.message}", code="scenario_invalid") from exc
+        raise ConfigError(f"keys.{which}: {file}: {exc.strerror}", code="scenario_invalid") from exc
+    except TrustError as exc:
+        raise ConfigError(f"keys.{which}: {file}: {exc.message}", code="scenario_invalid") from exc

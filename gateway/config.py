@@ -8,17 +8,19 @@ or a missing file is a ``ConfigError`` in one line, before anything is opened. T
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, TrustError
+from gateway.trust.keys import load_private, load_public
 
 FILE_NAME: Final = "tillgate.toml"
-KEY_BYTES: Final = 32  # a raw Ed25519 key, private or public
 TOKEN_MIN_CHARS: Final = 16
 
 #: A secret, and the file that may hold it instead.
@@ -58,9 +60,9 @@ class Settings(BaseSettings):
     """Instead of ``token``: a file that holds it."""
 
     order_key_file: Path | None = None
-    """Private key that signs orders: 64 hex characters."""
+    """Private key that signs orders, PEM."""
     publisher_key_files: Annotated[tuple[Path, ...], NoDecode] = ()
-    """Public keys whose packages are believed: 64 hex characters each."""
+    """Public keys whose packages are believed, PEM."""
 
     bulk_bytes_per_s: int = Field(default=0, ge=0)
     """Most bytes of chunks sent per second to all terminals together; 0 sets no limit."""
@@ -133,13 +135,13 @@ class Settings(BaseSettings):
         """The raw private key that signs orders; ``ConfigError`` when unset or unreadable."""
         if self.order_key_file is None:
             raise ConfigError("no key to sign orders: set order_key_file; `tillgate init` makes one")
-        return read_key(self.order_key_file)
+        return read_private_key(self.order_key_file)
 
     def publisher_keys(self) -> tuple[bytes, ...]:
         """The raw public keys whose packages are believed; ``ConfigError`` when none is set or one is unreadable."""
         if not self.publisher_key_files:
             raise ConfigError("no publisher is believed: set publisher_key_files; `tillgate init` makes one")
-        return tuple(read_key(path) for path in self.publisher_key_files)
+        return tuple(read_public_key(path) for path in self.publisher_key_files)
 
 
 def load(path: Path | None = None) -> Settings:
@@ -160,25 +162,53 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigError(f"environment: {exc}") from exc
 
 
-def read_key(path: Path) -> bytes:
-    """The 32 raw bytes of a key file (64 hex characters and a newline); ``ConfigError`` names the file, never its content."""
-    try:
-        key = bytes.fromhex(_read_text(path, "key file"))
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
+def read_private_key(path: Path) -> bytes:
+    """The 32 raw bytes of a private key's file.
+
+    As of PostgreSQL's and OpenSSH's keys: nobody but its owner may have a right to the file; one of root's may be read by its
+    group, as secrets that are mounted into a container are.
+
+    Raises:
+        ConfigError: ``key_exposed`` for rights that are too wide, ``key_invalid`` for anything but a private key, or the file
+            cannot be read; the text names the file, never its content.
+    """
+    key = _key(path, load_private)
+    status = path.stat()
+    too_wide = 0o027 if status.st_uid == 0 else 0o077
+    if stat.S_IMODE(status.st_mode) & too_wide:
         raise ConfigError(
-            f"{path}: a key file holds {2 * KEY_BYTES} hex characters; `tillgate init` makes them", path=str(path)
+            f"{path}: others than its owner have rights to this private key; chmod 600 it, or make a new one if they read it",
+            code="key_exposed",
+            path=str(path),
         )
     return key
 
 
+def read_public_key(path: Path) -> bytes:
+    """The 32 raw bytes of a public key's file; ``ConfigError`` names the file: ``key_invalid``, or it cannot be read."""
+    return _key(path, load_public)
+
+
+def _key(path: Path, load_key: Callable[[bytes], bytes]) -> bytes:
+    content = _read_bytes(path, "key file")
+    try:
+        return load_key(content)
+    except TrustError as exc:
+        raise ConfigError(f"{path}: {exc.message}", code=exc.code, path=str(path)) from exc
+
+
+def _read_bytes(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise ConfigError(f"{what} {path}: {exc.strerror}", path=str(path)) from exc
+
+
 def _read_text(path: Path, what: str) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "not text"
-        raise ConfigError(f"{what} {path}: {reason}", path=str(path)) from exc
+        return _read_bytes(path, what).decode("utf-8").strip()
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{what} {path}: not text", path=str(path)) from exc
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -105,6 +105,6 @@ class LinkError(TillgateError):
 
 
 class ConfigError(TillgateError):
-    """The settings are contradictory, or a file that they name is missing."""
+    """The settings are contradictory, or a file that they name is missing or wrong (``key_invalid``, ``key_exposed``)."""
 
     code = "config_invalid"

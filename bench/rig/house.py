@@ -22,7 +22,7 @@ import httpx
 
 from bench.rig.meter import cpu_s, rss_bytes
 from gateway.packages.build import build
-from gateway.trust.keys import new_private_key, public_of, to_text
+from gateway.trust.keys import new_private_key, private_text, public_of, public_text
 from gateway.wire.codes import Component
 from tests.harness.broker import Broker, free_port
 from tests.harness.process import Process
@@ -191,9 +191,9 @@ class House:
         keys.mkdir()
         order_key = new_private_key()
         for name, text in (
-            ("order.key", to_text(order_key)),
-            ("order.pub", to_text(public_of(order_key))),
-            ("publisher.pub", to_text(public_of(self._publisher_key))),
+            ("order.key", private_text(order_key)),
+            ("order.pub", public_text(public_of(order_key))),
+            ("publisher.pub", public_text(public_of(self._publisher_key))),
         ):
             (keys / name).write_text(text)
             (keys / name).chmod(0o600)

@@ -170,12 +170,11 @@ def _pieces(file: Path, bar: Progress, task: TaskID) -> Iterator[bytes]:
 
 
 def _private(path: Path) -> bytes:
-    from gateway.trust.keys import load_private
+    from gateway.config import read_private_key
 
-    try:
-        return load_private(path.read_bytes())
-    except OSError as exc:
-        raise CommandError(f"cannot read the publisher's key {path}: {exc.strerror}; name it with --key") from exc
+    if not path.exists():
+        raise CommandError(f"there is no publisher's key {path}; name it with --key")
+    return read_private_key(path)
 
 
 def _size_of(source: Path) -> int:

@@ -53,7 +53,7 @@ def init(
     http_port: Annotated[int, typer.Option(min=1, max=65_535)] = 8080,
 ) -> None:
     """Make settings, keys and a token for a new gateway."""
-    from gateway.trust.keys import new_private_key, public_of, to_text
+    from gateway.trust.keys import new_private_key, private_text, public_of, public_text
 
     for name, value in (("--broker-host", broker_host), ("--http-host", http_host)):
         if not value or not value.isascii() or any(char in value for char in '"\\ \n\t'):
@@ -67,10 +67,10 @@ def init(
         http_port=http_port,
     )
     files = {
-        "keys/order.key": (to_text(order), _SECRET),
-        "keys/order.pub": (to_text(public_of(order)), _OPEN),
-        "keys/publisher.key": (to_text(publisher), _SECRET),
-        "keys/publisher.pub": (to_text(public_of(publisher)), _OPEN),
+        "keys/order.key": (private_text(order), _SECRET),
+        "keys/order.pub": (public_text(public_of(order)), _OPEN),
+        "keys/publisher.key": (private_text(publisher), _SECRET),
+        "keys/publisher.pub": (public_text(public_of(publisher)), _OPEN),
         "token": (secrets.token_urlsafe(32) + "\n", _SECRET),
         FILE_NAME: (settings, _OPEN),  # last: its presence says that the rest is there
     }

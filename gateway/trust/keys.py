@@ -1,12 +1,12 @@
-"""Ed25519 keys as 32 raw bytes: making, naming, reading them from a file's text, and the ring of public keys that one believes.
+"""Ed25519 keys as 32 raw bytes: making, naming, writing and reading them as PEM, and the ring of public keys that one believes.
 
-Called by ``tillgate init`` and the runtime (files), and by ``signed`` (signatures). Never reads a file itself, and no error
-text ever holds a private key.
+A key file is PEM, PKCS #8 for a private key and SubjectPublicKeyInfo for a public one (RFC 8410), so that nobody can take one
+half for the other. Called by ``tillgate init`` and ``config`` (files), and by ``signed`` (signatures). Never reads a file
+itself, and no error text ever holds a private key.
 """
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
@@ -14,12 +14,22 @@ from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from gateway.errors import TrustError
 
 KEY_BYTES: Final = 32
 KEY_ID_CHARS: Final = 16
+
+_PRIVATE_MARK: Final = b"PRIVATE KEY-----"
+_PUBLIC_MARK: Final = b"PUBLIC KEY-----"
 
 
 class KeyRing:
@@ -53,47 +63,48 @@ def key_id(public: bytes) -> str:
     return hashlib.sha256(public).hexdigest()[:KEY_ID_CHARS]
 
 
-def to_text(key: bytes) -> str:
-    """A key as the text of its file: 64 hex digits and a newline."""
-    return key.hex() + "\n"
+def private_text(private: bytes) -> str:
+    """A private key as the text of its file: PEM of its PKCS #8 form, not encrypted."""
+    return signing_key(private).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+
+
+def public_text(public: bytes) -> str:
+    """A public key as the text of its file: PEM of its SubjectPublicKeyInfo."""
+    return _public(public).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
 def load_private(data: bytes) -> bytes:
-    """A private key from a file's content: 64 hex digits, 32 raw bytes, or unencrypted PEM (PKCS #8).
+    """A private key from its file's content, see ``private_text``.
 
     Raises:
-        TrustError: ``key_invalid``.
+        TrustError: ``key_invalid``; a public key is named as such.
     """
-    if not data.lstrip().startswith(b"-----BEGIN"):
-        return _raw(data, "private")
-
+    if _PUBLIC_MARK in data and _PRIVATE_MARK not in data:
+        raise TrustError("this is the public half of a key; the private half is needed here", code="key_invalid")
     try:
         key = load_pem_private_key(data.lstrip(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         # `from None` and no detail: the text of the foreign error may quote the file
-        raise TrustError("the PEM is not an unencrypted Ed25519 private key", code="key_invalid")
+        raise TrustError("this is no private key: unencrypted Ed25519 PEM (PKCS #8) is expected", code="key_invalid")
     return key.private_bytes_raw()
 
 
 def load_public(data: bytes) -> bytes:
-    """A public key from a file's content: 64 hex digits, 32 raw bytes, or PEM.
+    """A public key from its file's content, see ``public_text``.
 
     Raises:
-        TrustError: ``key_invalid``.
+        TrustError: ``key_invalid``; a private key is named as such.
     """
-    if not data.lstrip().startswith(b"-----BEGIN"):
-        raw = _raw(data, "public")
-        _public(raw)
-        return raw
-
+    if _PRIVATE_MARK in data:
+        raise TrustError("this is the private half of a key; the public half is needed here", code="key_invalid")
     try:
         key = load_pem_public_key(data.lstrip())
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
-        raise TrustError("the PEM is not an Ed25519 public key", code="key_invalid")
+        raise TrustError("this is no public key: Ed25519 PEM (SubjectPublicKeyInfo) is expected", code="key_invalid")
     return key.public_bytes_raw()
 
 
@@ -110,16 +121,3 @@ def _public(raw: bytes) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(raw)
     except ValueError as exc:
         raise TrustError(f"not an Ed25519 public key: {exc}", code="key_invalid") from exc
-
-
-def _raw(data: bytes, which: str) -> bytes:
-    if len(data) == KEY_BYTES:
-        return data
-
-    try:
-        raw = binascii.unhexlify(data.strip())
-    except ValueError:
-        raw = b""
-    if len(raw) != KEY_BYTES:
-        raise TrustError(f"a {which} key is 64 hex digits, {KEY_BYTES} raw bytes, or PEM", code="key_invalid")
-    return raw

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import anyio
 
 from device_sim.mqtt import Connection, Login
-from gateway.config import read_key
+from gateway.config import read_public_key
 from gateway.trust.keys import KeyRing
 from gateway.trust.orders import open_order
 from gateway.wire import topics
@@ -110,7 +110,7 @@ class Hand(Ear):
         self.counter = 0
         self.seq = 0
         self._broker = stage.broker
-        self._ring = KeyRing([read_key(stage.home / "keys" / "order.pub")])
+        self._ring = KeyRing([read_public_key(stage.home / "keys" / "order.pub")])
         self._read: dict[type, int] = {}
 
     async def appear(self, *, wait_s: float = HEAR_S) -> Welcome:

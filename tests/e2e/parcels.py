@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from gateway.config import read_key
+from gateway.config import read_private_key
 from gateway.packages.build import build
 from gateway.packages.format import split_head
 from gateway.trust.keys import new_private_key
@@ -32,7 +32,7 @@ def parcel(
     folder.mkdir(exist_ok=True)
     source, out = folder / f"{number}.bin", folder / f"{number}.tgp"
     source.write_bytes(Random(number).randbytes(size))
-    private = new_private_key() if stranger else read_key(stage.home / "keys" / "publisher.key")
+    private = new_private_key() if stranger else read_private_key(stage.home / "keys" / "publisher.key")
     build(
         source,
         out,

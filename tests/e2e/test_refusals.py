@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import read_key
+from gateway.config import read_private_key
 from gateway.trust.orders import sign_order
 from gateway.wire import topics
 from gateway.wire.codec import decode, encode
@@ -124,7 +124,7 @@ def order(stage: Stage, gateway: Ear, terminal: str, counter: int, kind: OrderKi
         not_before_ms=now_ms - 60_000,
         not_after_ms=now_ms + 3_600_000,
     )
-    key = read_key(stage.home / "keys" / "order.key")
+    key = read_private_key(stage.home / "keys" / "order.key")
     gateway.shout(topics.down(terminal, "order"), encode(sign_order(body, key)))
 
 

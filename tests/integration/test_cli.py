@@ -19,6 +19,7 @@ from gateway.cli.app import main
 from gateway.core.effects import Append, SaveOrder, SaveTerminal
 from gateway.core.states import UpgradeState
 from gateway.store import campaigns, orders, upgrades
+from gateway.trust.keys import private_text, public_of, public_text
 from tests.integration.http_gateway import MODEL, TOKEN, HttpGateway, http_gateway, until
 from tests.unit.core.build import FACTS
 
@@ -143,7 +144,8 @@ async def test_packages_from_the_command_line(
         source.mkdir()
         await anyio.Path(source / "main.bin").write_bytes(b"x" * 300_000)
         key = tmp_path / "publisher.key"
-        await anyio.Path(key).write_text(run.gateway.publisher.hex() + "\n")
+        await anyio.Path(key).write_text(private_text(run.gateway.publisher))
+        key.chmod(0o600)
         out = tmp_path / "app.tgp"
         fields = ("--component", "app", "--version", "2.0.0", "--counter", 2, "--model", MODEL, "--minimum", "os=10")
         built = await run("package", "build", source, out, "--key", key, *fields)
@@ -153,6 +155,9 @@ async def test_packages_from_the_command_line(
         listed = await run("package", "list", "--component", "app", "--json")
         shown = await run("package", "show", package)
         withdrawn = await run("package", "withdraw", package)
+        wrong_half = tmp_path / "publisher.pub"
+        await anyio.Path(wrong_half).write_text(public_text(public_of(run.gateway.publisher)))
+        public_key = await run("package", "sign", out, tmp_path / "b.tgp", "--key", wrong_half)
         missing_key = await run("package", "sign", out, tmp_path / "b.tgp", "--key", tmp_path / "none.key")
         missing_file = await run("package", "upload", tmp_path / "none.tgp")
         no_package = await run("package", "upload", key)
@@ -163,8 +168,10 @@ async def test_packages_from_the_command_line(
     assert [item["id"] for item in listed.value] == [package]
     assert "os=10" in shown.out
     assert withdrawn.out == f"{package}: withdrawn\n"
-    assert missing_key.code == missing_file.code == no_package.code == 2
-    assert "cannot read the publisher's key" in missing_key.err
+    assert missing_key.code == missing_file.code == no_package.code == public_key.code == 2
+    assert public_key.err == (f"tillgate: {wrong_half}: this is the public half of a key; the private half is needed here\n")
+    assert not (tmp_path / "b.tgp").exists()
+    assert "there is no publisher's key" in missing_key.err
     assert "No such file" in missing_file.err
     assert "(magic_invalid)" in no_package.err
 

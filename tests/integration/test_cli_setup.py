@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.app import main
-from gateway.config import load
+from gateway.config import load, read_private_key, read_public_key
 from gateway.trust.keys import public_of
 
 
@@ -47,8 +47,8 @@ def test_init_makes_a_gateway_that_reads_its_own_settings(tmp_path: Path, monkey
     assert (settings.broker_port, settings.http_port) == (2883, 9999)
     assert settings.store_path == folder / "var" / "tillgate.db"
     assert len(settings.bearer_token()) >= 32
-    assert public_of(settings.order_key()).hex() == (folder / "keys" / "order.pub").read_text().strip()
-    assert settings.publisher_keys() == (bytes.fromhex((folder / "keys" / "publisher.pub").read_text()),)
+    assert public_of(settings.order_key()) == read_public_key(folder / "keys" / "order.pub")
+    assert settings.publisher_keys() == (public_of(read_private_key(folder / "keys" / "publisher.key")),)
     for name in ("keys/order.key", "keys/publisher.key", "token"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600, name
 
@@ -105,8 +105,13 @@ def test_serve_refuses_settings_that_make_no_sense(
     assert "bearer token must be" in said(good.replace('token_file = "token"', 'token = "short"'))
     assert "set token or token_file, not both" in said(good + f'token = "{"x" * 16}"\n')
     assert "no publisher is believed" in said(good.replace('["keys/publisher.pub"]', "[]"))
+    assert "this is the public half of a key" in said(good.replace("order.key", "order.pub"))
+    assert "this is the private half of a key" in said(good.replace("publisher.pub", "publisher.key"))
+    (tmp_path / "g" / "keys" / "order.key").chmod(0o644)
+    assert "chmod 600" in said(good)
+    (tmp_path / "g" / "keys" / "order.key").chmod(0o600)
     (tmp_path / "g" / "keys" / "order.key").write_text("zz")
-    assert "a key file holds 64 hex characters" in said(good)
+    assert "this is no private key" in said(good)
     file.unlink()
     assert main(["--config", str(file), "serve"]) == 2
     assert "No such file" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.trust.keys import new_private_key, public_of, to_text
+from gateway.trust.keys import new_private_key, public_of, public_text
 from tests.harness.broker import Broker
 
 pytestmark = pytest.mark.timeout(40)
@@ -35,7 +35,7 @@ faults = {{ garbage_every_s = 0.2, duplicate_p = 0.2 }}
 def scenario(folder: Path, broker: Broker, terminals: list[str]) -> Path:
     (folder / "keys").mkdir()
     for name in ("order", "publisher"):
-        (folder / "keys" / f"{name}.pub").write_text(to_text(public_of(new_private_key())))
+        (folder / "keys" / f"{name}.pub").write_text(public_text(public_of(new_private_key())))
     path = folder / "scenario.toml"
     half = len(terminals) // 2
     text = SCENARIO.format(

@@ -12,7 +12,7 @@ from device_sim.scenario import Broker as BrokerTable
 from device_sim.scenario import load_scenario
 from device_sim.swarm import Swarm
 from gateway.errors import ConfigError
-from gateway.trust.keys import new_private_key, public_of, to_text
+from gateway.trust.keys import new_private_key, public_of, public_text
 from tests.harness.authority import Authority
 from tests.harness.broker import CONFIGURATION, Broker, free_port
 
@@ -68,7 +68,7 @@ async def test_terminals_log_in_by_their_certificates_and_a_revoked_one_does_not
     authority.revoke(identities["s-3"])
     (tmp_path / "keys").mkdir()
     for name in ("order", "publisher"):
-        (tmp_path / "keys" / f"{name}.pub").write_text(to_text(public_of(new_private_key())))
+        (tmp_path / "keys" / f"{name}.pub").write_text(public_text(public_of(new_private_key())))
     (tmp_path / "scenario.toml").write_text(SCENARIO.format(port=port))
     scenario = load_scenario(tmp_path / "scenario.toml")
     with secured(tmp_path / "broker", authority, port):

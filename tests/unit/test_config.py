@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import load, read_key
+from gateway.config import load, read_private_key, read_public_key
 from gateway.errors import ConfigError
+from gateway.trust.keys import private_text, public_of, public_text
 
 Write = Callable[[str], Path]
+KEY = b"\xab" * 32
 
 
 @pytest.fixture(autouse=True)
@@ -107,23 +109,76 @@ def test_a_token_that_is_none_is_refused(write: Write, tmp_path: Path, token: st
     assert token not in caught.value.message
 
 
-def test_keys_are_read_from_their_files(write: Write, tmp_path: Path) -> None:
-    (tmp_path / "k").write_text("ab" * 32 + "\n")
-    settings = load(write('order_key_file = "k"\npublisher_key_files = ["k"]'))
+def secret_file(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    """A file with these rights."""
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
 
-    assert settings.order_key() == b"\xab" * 32
-    assert settings.publisher_keys() == (b"\xab" * 32,)
+
+def test_keys_are_read_from_their_files(write: Write, tmp_path: Path) -> None:
+    secret_file(tmp_path / "k", private_text(KEY).encode())
+    (tmp_path / "k.pub").write_text(public_text(public_of(KEY)))
+    settings = load(write('order_key_file = "k"\npublisher_key_files = ["k.pub"]'))
+
+    assert settings.order_key() == KEY
+    assert settings.publisher_keys() == (public_of(KEY),)
     with pytest.raises(ConfigError, match="no key to sign orders"):
         load(write("")).order_key()
     with pytest.raises(ConfigError, match="no publisher is believed"):
         load(write("")).publisher_keys()
 
 
-@pytest.mark.parametrize("content", [b"", b"zz" * 32, b"ab" * 31, b"ab" * 33, b"\xff\xfe"])
-def test_a_broken_key_file_is_named_and_not_quoted(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "k").write_bytes(content)
+def test_one_half_of_a_key_is_not_taken_for_the_other(write: Write, tmp_path: Path) -> None:
+    secret_file(tmp_path / "k", private_text(KEY).encode())
+    (tmp_path / "k.pub").write_text(public_text(public_of(KEY)))
+    (tmp_path / "k.pub").chmod(0o600)
+    settings = load(write('order_key_file = "k.pub"\npublisher_key_files = ["k"]'))
+
+    for read, said in (
+        (settings.order_key, "the private half is needed"),
+        (settings.publisher_keys, "the public half is needed"),
+    ):
+        with pytest.raises(ConfigError, match=said) as caught:
+            read()
+        assert caught.value.code == "key_invalid"
+        assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o644, 0o666, 0o601])
+def test_a_private_key_that_others_have_rights_to_is_refused(tmp_path: Path, mode: int) -> None:
+    path = secret_file(tmp_path / "k", private_text(KEY).encode(), mode)
+
+    with pytest.raises(ConfigError, match="chmod 600") as caught:
+        read_private_key(path)
+    assert caught.value.code == "key_exposed"
+    assert str(path) in caught.value.message
+
+
+def test_the_group_may_read_a_private_key_of_roots_alone(tmp_path: Path) -> None:
+    """As secrets are mounted into a container."""
+    path = secret_file(tmp_path / "k", private_text(KEY).encode(), 0o640)
+
+    if path.stat().st_uid == 0:
+        assert read_private_key(path) == KEY
+    else:
+        with pytest.raises(ConfigError, match="chmod 600"):
+            read_private_key(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"zz" * 32, b"ab" * 32, b"\xff\xfe"])
+@pytest.mark.parametrize("read", [read_private_key, read_public_key])
+def test_a_broken_key_file_is_named_and_not_quoted(tmp_path: Path, content: bytes, read: Callable[[Path], bytes]) -> None:
+    path = secret_file(tmp_path / "k", content)
 
     with pytest.raises(ConfigError) as caught:
-        read_key(tmp_path / "k")
-    assert str(tmp_path / "k") in caught.value.message
+        read(path)
+    assert str(path) in caught.value.message
     assert "zz" not in caught.value.message
+    assert "abab" not in caught.value.message
+
+
+@pytest.mark.parametrize("read", [read_private_key, read_public_key])
+def test_a_missing_key_file_is_named(tmp_path: Path, read: Callable[[Path], bytes]) -> None:
+    with pytest.raises(ConfigError, match=r"key file .*k: No such file"):
+        read(tmp_path / "k")

@@ -15,7 +15,7 @@ from device_sim.faults import CutAt
 from device_sim.profiles import load_profile, read_profile
 from device_sim.scenario import load_scenario, read_scenario
 from gateway.errors import ConfigError
-from gateway.trust.keys import new_private_key, public_of, to_text
+from gateway.trust.keys import new_private_key, private_text, public_of, public_text
 from gateway.wire.codes import Phase
 
 EXAMPLE = Path(str(files("device_sim") / "example.toml"))
@@ -138,7 +138,13 @@ def test_plans_need_the_keys_and_give_each_terminal_its_own_chance(tmp_path: Pat
 
     (tmp_path / "keys").mkdir()
     for name in ("order", "publisher"):
-        (tmp_path / "keys" / f"{name}.pub").write_text(to_text(public_of(new_private_key())))
+        (tmp_path / "keys" / f"{name}.pub").write_text(public_text(public_of(new_private_key())))
+    (tmp_path / "keys" / "order.pub").rename(tmp_path / "kept.pub")
+    (tmp_path / "keys" / "order.pub").write_text(private_text(new_private_key()))
+    with pytest.raises(ConfigError, match=r"keys.orders: .*order\.pub: this is the private half") as caught:
+        load_scenario(path).plans(0)
+    assert caught.value.code == "scenario_invalid"
+    (tmp_path / "kept.pub").rename(tmp_path / "keys" / "order.pub")
     plans = load_scenario(path).plans(1234)
     assert len({plan.seed for plan in plans}) == 12
     assert {plan.options.unix_base_ms for plan in plans} == {1234}

@@ -17,13 +17,27 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gateway.errors import TrustError
-from gateway.trust.keys import KeyRing, key_id, load_private, load_public, new_private_key, public_of, signing_key, to_text
+from gateway.trust.keys import (
+    KeyRing,
+    key_id,
+    load_private,
+    load_public,
+    new_private_key,
+    private_text,
+    public_of,
+    public_text,
+    signing_key,
+)
 
 PRIVATE = bytes(range(32))
 
 
 def _pem(private: bytes, encryption: KeySerializationEncryption) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(private).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def _lines(which: str, body: str) -> str:
+    return f"-----BEGIN {which} KEY-----\n{body}\n-----END {which} KEY-----\n"
 
 
 def test_the_public_half_is_that_of_rfc_8032() -> None:
@@ -43,25 +57,39 @@ def test_new_keys_differ() -> None:
     assert new_private_key() != new_private_key()
 
 
-def test_a_file_holds_hex_raw_bytes_or_pem() -> None:
-    public = public_of(PRIVATE)
-    pem = (
-        Ed25519PrivateKey.from_private_bytes(PRIVATE).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
+def test_a_file_holds_the_pem_of_one_half() -> None:
+    """RFC 8410, 10.3 and 10.1: the same key, as other tools write it."""
+    private = bytes.fromhex("d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842")
+    pem = _lines("PRIVATE", "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC")
+    public_pem = _lines("PUBLIC", "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=")
 
-    assert to_text(PRIVATE) == PRIVATE.hex() + "\n"
-    assert load_private(to_text(PRIVATE).encode()) == PRIVATE
-    assert load_private(PRIVATE) == PRIVATE
-    assert load_private(_pem(PRIVATE, NoEncryption())) == PRIVATE
-    assert load_public(to_text(public).encode()) == public
-    assert load_public(public) == public
-    assert load_public(pem) == public
+    assert private_text(private) == pem
+    assert public_text(public_of(private)) == public_pem
+    assert load_private(pem.encode()) == private
+    assert load_public(public_pem.encode()) == public_of(private)
+
+
+def test_one_half_is_not_taken_for_the_other() -> None:
+    with pytest.raises(TrustError, match="the public half of a key; the private half is needed") as caught:
+        load_private(public_text(public_of(PRIVATE)).encode())
+    assert caught.value.code == "key_invalid"
+    for text in (private_text(PRIVATE), public_text(public_of(PRIVATE)) + private_text(PRIVATE)):
+        with pytest.raises(TrustError, match="the private half of a key; the public half is needed") as caught:
+            load_public(text.encode())
+        assert caught.value.code == "key_invalid"
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"00" * 31, b"zz" * 32, b"\xff" * 33, b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"],
-    ids=["empty", "short", "no-hex", "long", "broken-pem"],
+    [
+        b"",
+        PRIVATE,
+        b"00" * 32,
+        b"\xff" * 33,
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    ],
+    ids=["empty", "raw", "hex", "long", "broken-private-pem", "broken-public-pem"],
 )
 def test_anything_else_is_no_key(data: bytes) -> None:
     for load in (load_private, load_public):
@@ -85,13 +113,15 @@ def test_keys_of_another_kind_and_encrypted_ones_are_refused() -> None:
 
 
 def test_no_error_quotes_a_private_key() -> None:
-    text = PRIVATE.hex()[:-2]
+    body = private_text(PRIVATE).splitlines()[1]
+    broken = private_text(PRIVATE).replace(body, body[:-8])
 
-    with pytest.raises(TrustError) as caught:
-        load_private(text.encode())
+    for load in (load_private, load_public):
+        with pytest.raises(TrustError) as caught:
+            load(broken.encode())
 
-    assert text[:8] not in str(caught.value)
-    assert not caught.value.facts
+        assert body[:8] not in str(caught.value)
+        assert not caught.value.facts
 
 
 def test_a_private_key_of_the_wrong_length_cannot_sign() -> None:
