@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi import Depends, FastAPI
 
 from gateway.api import campaigns, events, health, orders, packages, problems, terminals, transfers, upgrades
+from gateway.api.document import ANYWHERE, described, operation_id, refuse_unknown_query
 from gateway.api.guard import BODY_IDLE_S, Guard
 from gateway.api.health import NotReady, Stats
 from gateway.api.streams import EventStreams
@@ -24,7 +23,8 @@ _DESCRIPTION: Final = """\
 Upgrades fleets of payment terminals over MQTT, and says how long it takes.
 
 Every request but the health ones carries `Authorization: Bearer <token>`. Every failure is an RFC 9457 problem; look at its
-`code`. Listings are paged: pass `next` back as `cursor`. Times are RFC 3339 in UTC, durations end in `_s`, sizes in `_bytes`.
+`code`. A field or a query parameter that is not described here is refused. Listings are paged: pass `next` back as `cursor`.
+Times are RFC 3339 in UTC, durations end in `_s`, sizes in `_bytes`.
 """
 
 
@@ -47,7 +47,7 @@ def create_app(
         docs_url=None,  # the page would load scripts from another host
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=operation_id,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = services
@@ -64,7 +64,7 @@ def create_app(
         larger={f"{PREFIX}/packages": upload_max_bytes},
         body_idle_s=body_idle_s,
     )
-    app.include_router(health.open_router)
+    app.include_router(health.open_router)  # takes any query: a probe's `?verbose` must not make the gateway look dead
     for router in (
         terminals.router,
         packages.router,
@@ -75,26 +75,6 @@ def create_app(
         events.router,
         health.router,
     ):
-        app.include_router(router, prefix=PREFIX)
-    app.openapi = _described(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+        app.include_router(router, prefix=PREFIX, responses=ANYWHERE, dependencies=[Depends(refuse_unknown_query)])
+    app.openapi = described(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    """Every route names its operation; the function's name would repeat itself across modules."""
-    return route.operation_id or route.name
-
-
-def _described(app: FastAPI) -> Callable[[], dict[str, object]]:
-    """The OpenAPI document with the bearer token that the guard asks for."""
-    original = app.openapi
-
-    def openapi() -> dict[str, object]:
-        document = original()
-        document.setdefault("components", {})["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"bearer": []}]
-        for path in ("/healthz", "/readyz"):
-            document["paths"][path]["get"]["security"] = []
-        return document
-
-    return openapi

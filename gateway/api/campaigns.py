@@ -38,6 +38,7 @@ _WRONG_STATE = problems(s404="There is none", s409="Not in the state that this n
 @router.post(
     "/campaigns",
     operation_id="createCampaign",
+    summary="Draw up a campaign",
     status_code=201,
     responses=problems(s404="No such package", s409="Package withdrawn", s422="Invalid, or no terminal fits"),
 )
@@ -54,6 +55,7 @@ async def create(body: CampaignIn, services: Given, actor: Actor) -> CreatedOut:
 @router.post(
     "/campaigns:estimate",
     operation_id="estimateCampaign",
+    summary="Estimate a campaign beforehand",
     responses=problems(s404="No such package", s409="Package withdrawn", s422="Invalid"),
 )
 async def estimate(body: CampaignIn, services: Given) -> PreviewOut:
@@ -69,7 +71,7 @@ async def estimate(body: CampaignIn, services: Given) -> PreviewOut:
     )
 
 
-@router.get("/campaigns", operation_id="listCampaigns", responses=problems(s422="Invalid"))
+@router.get("/campaigns", operation_id="listCampaigns", summary="List campaigns", responses=problems(s422="Invalid"))
 async def listing(
     services: Given,
     state: Annotated[list[str] | None, Query(max_length=8, description="May be given several times.")] = None,
@@ -81,25 +83,35 @@ async def listing(
     return Page(items=[campaign_out(row) for row in page.rows], next=page.next)
 
 
-@router.get("/campaigns/{campaign}", operation_id="showCampaign", responses=problems(s404="There is none"))
+@router.get(
+    "/campaigns/{campaign}",
+    operation_id="showCampaign",
+    summary="Show one campaign and its terms",
+    responses=problems(s404="There is none"),
+)
 async def show(campaign: CampaignId, services: Given) -> CampaignOut:
     """One campaign and its terms."""
     return campaign_out(await campaigns.show(services, campaign))
 
 
-@router.get("/campaigns/{campaign}/progress", operation_id="showCampaignProgress", responses=problems(s404="There is none"))
+@router.get(
+    "/campaigns/{campaign}/progress",
+    operation_id="showCampaignProgress",
+    summary="Show how a campaign stands",
+    responses=problems(s404="There is none"),
+)
 async def show_progress(campaign: CampaignId, services: Given) -> ProgressOut:
     """How it stands: counts, bytes, failures by code, why it waits, what it measured, how long it still takes."""
     return progress_out(await progress.look(services, campaign))
 
 
-@router.post("/campaigns/{campaign}/start", operation_id="startCampaign", responses=_WRONG_STATE)
+@router.post("/campaigns/{campaign}/start", operation_id="startCampaign", summary="Start a campaign", responses=_WRONG_STATE)
 async def start(campaign: CampaignId, services: Given, actor: Actor) -> CampaignOut:
-    """Let a draft run."""
+    """Let a draft run: from now on its terminals are offered the upgrade, as its terms allow."""
     return campaign_out(await lifecycle.start(services, campaign, actor=actor))
 
 
-@router.post("/campaigns/{campaign}/pause", operation_id="pauseCampaign", responses=_WRONG_STATE)
+@router.post("/campaigns/{campaign}/pause", operation_id="pauseCampaign", summary="Pause a campaign", responses=_WRONG_STATE)
 async def pause(
     campaign: CampaignId, services: Given, actor: Actor, body: Annotated[NoteIn | None, Body()] = None
 ) -> CampaignOut:
@@ -107,7 +119,7 @@ async def pause(
     return campaign_out(await lifecycle.pause(services, campaign, actor=actor, note=body.note if body else ""))
 
 
-@router.post("/campaigns/{campaign}/resume", operation_id="resumeCampaign", responses=_WRONG_STATE)
+@router.post("/campaigns/{campaign}/resume", operation_id="resumeCampaign", summary="Resume a campaign", responses=_WRONG_STATE)
 async def resume(
     campaign: CampaignId, services: Given, actor: Actor, body: Annotated[ResumeIn | None, Body()] = None
 ) -> CampaignOut:
@@ -117,7 +129,12 @@ async def resume(
     return campaign_out(row)
 
 
-@router.post("/campaigns/{campaign}/install", operation_id="installCampaign", responses=_WRONG_STATE)
+@router.post(
+    "/campaigns/{campaign}/install",
+    operation_id="installCampaign",
+    summary="Release the installs of a campaign",
+    responses=_WRONG_STATE,
+)
 async def install(
     campaign: CampaignId, services: Given, actor: Actor, body: Annotated[NoteIn | None, Body()] = None
 ) -> CampaignOut:
@@ -125,7 +142,7 @@ async def install(
     return campaign_out(await lifecycle.install(services, campaign, actor=actor, note=body.note if body else ""))
 
 
-@router.post("/campaigns/{campaign}/abort", operation_id="abortCampaign", responses=_WRONG_STATE)
+@router.post("/campaigns/{campaign}/abort", operation_id="abortCampaign", summary="Abort a campaign", responses=_WRONG_STATE)
 async def abort(
     campaign: CampaignId, services: Given, actor: Actor, body: Annotated[NoteIn | None, Body()] = None
 ) -> CampaignOut:

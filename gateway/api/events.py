@@ -34,6 +34,7 @@ TerminalQuery = Annotated[str | None, Query(pattern=ID_PATTERN, description="Onl
 @router.get(
     "/events",
     operation_id="streamEvents",
+    summary="Stream ledger entries as they come",
     response_class=Response,
     responses=_STREAM | problems(s422="Invalid", s503="Too many streams"),
 )
@@ -58,7 +59,7 @@ async def stream(
     return EventStream(_pieces(services, interest, place), streams)
 
 
-@router.get("/entries", operation_id="listEntries", responses=problems(s422="Invalid"))
+@router.get("/entries", operation_id="listEntries", summary="List ledger entries", responses=problems(s422="Invalid"))
 async def listing(
     services: Given,
     campaign: CampaignQuery = None,

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Query, Request
 
-from gateway.api.problems import ProblemDetails
+from gateway.api.problems import MEDIA_TYPE, ProblemDetails
 from gateway.api.shapes import ID_PATTERN
 from gateway.services.context import Services, operator
 from gateway.services.cursors import CURSOR_MAX_CHARS
@@ -52,9 +52,8 @@ def problems(**by_status: str) -> Responses:
     """The failures of one route for OpenAPI: ``s404="…"``, every one a problem."""
     return {
         int(status[1:]): {
-            "model": ProblemDetails,
             "description": description,
-            "content": {"application/problem+json": {}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}}},
         }
         for status, description in by_status.items()
     }

@@ -20,14 +20,18 @@ open_router = APIRouter(tags=["health"])
 router = APIRouter(tags=["health"])
 
 
-@open_router.get("/healthz", operation_id="isAlive")
+@open_router.get("/healthz", operation_id="isAlive", summary="Ask whether the process answers")
 async def alive() -> AliveOut:
     """Whether the process answers; needs no token. Says nothing of the broker or the store."""
     return AliveOut(status="ok")
 
 
 @open_router.get(
-    "/readyz", operation_id="isReady", response_model=AliveOut, responses=problems(s503="Not ready; the text says why")
+    "/readyz",
+    operation_id="isReady",
+    summary="Ask whether the gateway can work",
+    response_model=AliveOut,
+    responses=problems(s503="Not ready; the text says why"),
 )
 async def ready(request: Request) -> AliveOut | Response:
     """Whether the gateway can do its work: the broker is connected and the store takes commits; needs no token."""
@@ -38,7 +42,7 @@ async def ready(request: Request) -> AliveOut | Response:
     return problem(503, "not_ready", "; ".join(reasons), facts={"reasons": reasons}, headers={"Retry-After": "5"})
 
 
-@router.get("/stats", operation_id="showStats")
+@router.get("/stats", operation_id="showStats", summary="Show what the gateway counted")
 async def show_stats(request: Request) -> StatsOut:
     """What the gateway counted, by reason."""
     stats: Stats = request.app.state.stats

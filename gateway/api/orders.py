@@ -20,6 +20,7 @@ Status = Literal["pending", "sent", "done", "refused", "failed", "expired"]
 @router.post(
     "/terminals/{terminal}/orders",
     operation_id="createOrder",
+    summary="Give a terminal an order",
     status_code=201,
     responses=problems(s404="Terminal not registered", s409="Too many open, or the same is open", s422="Kind not allowed"),
 )
@@ -29,7 +30,10 @@ async def create(terminal: TerminalId, body: OrderIn, services: Given, actor: Ac
 
 
 @router.get(
-    "/terminals/{terminal}/orders", operation_id="listTerminalOrders", responses=problems(s404="Terminal not registered")
+    "/terminals/{terminal}/orders",
+    operation_id="listTerminalOrders",
+    summary="List the orders of a terminal",
+    responses=problems(s404="Terminal not registered"),
 )
 async def of_terminal(terminal: TerminalId, services: Given, cursor: Cursor = None, limit: Limit = PageLimit) -> Page[OrderOut]:
     """The orders of one terminal, newest first."""
@@ -37,11 +41,11 @@ async def of_terminal(terminal: TerminalId, services: Given, cursor: Cursor = No
     return Page(items=[order_out(row) for row in page.rows], next=page.next)
 
 
-@router.get("/orders", operation_id="listOrders", responses=problems(s422="Invalid"))
+@router.get("/orders", operation_id="listOrders", summary="List the orders of the fleet", responses=problems(s422="Invalid"))
 async def listing(
     services: Given,
-    terminal: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
-    status: Status | None = None,
+    terminal: Annotated[str | None, Query(pattern=ID_PATTERN, description="Only orders of this terminal.")] = None,
+    status: Annotated[Status | None, Query(description="Only orders that stand so.")] = None,
     cursor: Cursor = None,
     limit: Limit = PageLimit,
 ) -> Page[OrderOut]:
@@ -50,7 +54,12 @@ async def listing(
     return Page(items=[order_out(row) for row in page.rows], next=page.next)
 
 
-@router.get("/orders/{order}", operation_id="showOrder", responses=problems(s404="There is none"))
+@router.get(
+    "/orders/{order}",
+    operation_id="showOrder",
+    summary="Show one order and its result",
+    responses=problems(s404="There is none"),
+)
 async def show(order: OrderId, services: Given) -> OrderOut:
     """One order and its result."""
     return order_out(await orders.show(services, order))

@@ -24,6 +24,7 @@ router = APIRouter(tags=["packages"])
 @router.post(
     "/packages",
     operation_id="uploadPackage",
+    summary="Upload a package",
     status_code=201,
     openapi_extra=_BODY,
     responses=problems(s409="Another package has this version", s413="Too large", s422="Not to be believed"),
@@ -42,10 +43,10 @@ async def upload(request: Request, response: Response, services: Given, actor: A
     return UploadOut(**package_out(done.row).model_dump(), created=done.created)
 
 
-@router.get("/packages", operation_id="listPackages", responses=problems(s422="Invalid"))
+@router.get("/packages", operation_id="listPackages", summary="List packages", responses=problems(s422="Invalid"))
 async def listing(
     services: Given,
-    component: Component | None = None,
+    component: Annotated[Component | None, Query(description="Only packages of this component.")] = None,
     withdrawn: Annotated[bool | None, Query(description="Only withdrawn ones, or only those that are not.")] = None,
     cursor: Cursor = None,
     limit: Limit = PageLimit,
@@ -56,14 +57,22 @@ async def listing(
     return Page(items=[package_out(row) for row in page.rows], next=page.next)
 
 
-@router.get("/packages/{package}", operation_id="showPackage", responses=problems(s404="There is none"))
+@router.get(
+    "/packages/{package}",
+    operation_id="showPackage",
+    summary="Show one package with its manifest",
+    responses=problems(s404="There is none"),
+)
 async def show(package: PackageId, services: Given) -> PackageDetailOut:
     """One package with its manifest, and the campaigns that ship it."""
     return _detail(await packages.show(services, package))
 
 
 @router.post(
-    "/packages/{package}/withdraw", operation_id="withdrawPackage", responses=problems(s404="There is none", s409="In use")
+    "/packages/{package}/withdraw",
+    operation_id="withdrawPackage",
+    summary="Withdraw a package",
+    responses=problems(s404="There is none", s409="In use"),
 )
 async def withdraw(package: PackageId, services: Given, actor: Actor) -> PackageOut:
     """Let no new campaign use it. Refused while a campaign that is not over ships it."""

@@ -33,7 +33,12 @@ from gateway.wire.messages import Facts
 router = APIRouter(tags=["terminals"])
 
 
-@router.post("/terminals", operation_id="registerTerminals", responses=problems(s413="Too many", s422="Invalid"))
+@router.post(
+    "/terminals",
+    operation_id="registerTerminals",
+    summary="Register terminals",
+    responses=problems(s413="Too many", s422="Invalid"),
+)
 async def register(body: RegisterIn, services: Given, actor: Actor) -> RegisterOut:
     """Make up to 10,000 terminals known, all of them or none.
 
@@ -44,12 +49,12 @@ async def register(body: RegisterIn, services: Given, actor: Actor) -> RegisterO
     return RegisterOut(registered_count=done.new_count, updated_count=done.known_count)
 
 
-@router.get("/terminals", operation_id="listTerminals", responses=problems(s422="Invalid"))
+@router.get("/terminals", operation_id="listTerminals", summary="List terminals", responses=problems(s422="Invalid"))
 async def listing(
     *,
     services: Given,
-    model: Annotated[str, Query(max_length=64)] = "",
-    online: bool | None = None,
+    model: Annotated[str, Query(max_length=64, description="Exactly this model.")] = "",
+    online: Annotated[bool | None, Query(description="Only those that are online, or only those that are not.")] = None,
     label: Annotated[list[str] | None, Query(max_length=32, description="`key=value`; may be given several times.")] = None,
     version: Annotated[list[str] | None, Query(max_length=4, description="`component=version`, e.g. `app=2.0.0`.")] = None,
     prefix: Annotated[str, Query(max_length=64, description="How the id begins.")] = "",
@@ -70,7 +75,9 @@ async def listing(
     return Page(items=[terminal_out(row) for row in page.rows], next=page.next)
 
 
-@router.get("/terminals/{terminal}", operation_id="showTerminal", responses=problems(s404="Not registered"))
+@router.get(
+    "/terminals/{terminal}", operation_id="showTerminal", summary="Show one terminal", responses=problems(s404="Not registered")
+)
 async def show(terminal: TerminalId, services: Given) -> TerminalDetailOut:
     """One terminal: what it said of itself last, the upgrade under way, and its newest history."""
     detail = await terminals.show(services, terminal)
@@ -82,14 +89,19 @@ async def show(terminal: TerminalId, services: Given) -> TerminalDetailOut:
     )
 
 
-@router.get("/terminals/{terminal}/history", operation_id="listTerminalHistory", responses=problems(s404="Not registered"))
+@router.get(
+    "/terminals/{terminal}/history",
+    operation_id="listTerminalHistory",
+    summary="List the history of a terminal",
+    responses=problems(s404="Not registered"),
+)
 async def history(terminal: TerminalId, services: Given, cursor: Cursor = None, limit: Limit = PageLimit) -> Page[EntryOut]:
     """The ledger of one terminal, newest first."""
     page = await terminals.history(services, terminal, cursor=cursor, limit=limit)
     return Page(items=[entry_out(one) for one in page.rows], next=page.next)
 
 
-@router.get("/unknown-terminals", operation_id="listUnknownTerminals")
+@router.get("/unknown-terminals", operation_id="listUnknownTerminals", summary="List terminals that nobody registered")
 async def strangers(services: Given, cursor: Cursor = None, limit: Limit = PageLimit) -> Page[UnknownTerminalOut]:
     """Terminals that spoke to the gateway without being registered, heard last first; at most 10,000 are remembered."""
     page = await terminals.strangers(services, cursor=cursor, limit=limit)

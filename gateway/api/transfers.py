@@ -16,7 +16,12 @@ from gateway.store.transfers import TransferRow, TransferTotals
 router = APIRouter(tags=["upgrades"])
 
 
-@router.get("/upgrades/{upgrade}/transfers", operation_id="listUpgradeTransfers", responses=problems(s404="There is none"))
+@router.get(
+    "/upgrades/{upgrade}/transfers",
+    operation_id="listUpgradeTransfers",
+    summary="List the transfers of an upgrade",
+    responses=problems(s404="There is none"),
+)
 async def listing(upgrade: UpgradeId, services: Given) -> Page[TransferOut]:
     """What each transfer of an upgrade cost and how it went: the newest hundred, oldest first."""
     return Page(items=[transfer_out(row) for row in await upgrades.transfers_of(services, upgrade)])

@@ -18,12 +18,17 @@ from gateway.store.upgrades import UpgradeRow
 router = APIRouter(tags=["upgrades"])
 
 
-@router.get("/campaigns/{campaign}/upgrades", operation_id="listUpgrades", responses=problems(s404="No such campaign"))
+@router.get(
+    "/campaigns/{campaign}/upgrades",
+    operation_id="listUpgrades",
+    summary="List the upgrades of a campaign",
+    responses=problems(s404="No such campaign"),
+)
 async def listing(
     campaign: CampaignId,
     services: Given,
     state: Annotated[list[str] | None, Query(max_length=20, description="May be given several times.")] = None,
-    wave: Annotated[int | None, Query(ge=0, le=1_000)] = None,
+    wave: Annotated[int | None, Query(ge=0, le=1_000, description="0 are the canaries, 1 the rest.")] = None,
     cursor: Cursor = None,
     limit: Limit = PageLimit,
 ) -> Page[UpgradeOut]:
@@ -32,7 +37,12 @@ async def listing(
     return Page(items=[upgrade_out(seen.row, seen.waits) for seen in page.rows], next=page.next)
 
 
-@router.get("/upgrades/{upgrade}", operation_id="showUpgrade", responses=problems(s404="There is none"))
+@router.get(
+    "/upgrades/{upgrade}",
+    operation_id="showUpgrade",
+    summary="Show one upgrade with its history",
+    responses=problems(s404="There is none"),
+)
 async def show(upgrade: UpgradeId, services: Given) -> UpgradeDetailOut:
     """One upgrade: what its phases took, how long it still takes, and everything that happened."""
     detail = await upgrades.show(services, upgrade)
