@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import structlog
 from fastapi import APIRouter, Header, Query, Request
@@ -61,15 +61,18 @@ async def stream(
 
 @router.get("/entries", operation_id="listEntries", summary="List ledger entries", responses=problems(s422="Invalid"))
 async def listing(
+    *,
     services: Given,
     campaign: CampaignQuery = None,
     terminal: TerminalQuery = None,
+    order: Annotated[Literal["oldest", "newest"], Query(description="Which comes first; pages go on from there.")] = "oldest",
+    after: Annotated[int, Query(ge=0, lt=10**18, description="Only entries with a higher number.")] = 0,
     cursor: Cursor = None,
     limit: Limit = PageLimit,
 ) -> Page[EntryOut]:
-    """The ledger, oldest first."""
+    """The ledger, oldest first or newest first."""
     interest = Interest(campaign=campaign or "", terminal=terminal or "")
-    page = await events.listing(services, interest, cursor=cursor, limit=limit)
+    page = await events.listing(services, interest, newest_first=order == "newest", after=after, cursor=cursor, limit=limit)
     return Page(items=[entry_out(one) for one in page.rows], next=page.next)
 
 

@@ -53,4 +53,4 @@ class UpgradeDetailOut(UpgradeOut):
     wasted_bytes: int | None = Field(description="Of these, what it held already.")
     phases: list[PhaseTimeOut]
     estimate: UpgradeEstimateOut | None = Field(description="Null once it has ended.")
-    history: list[EntryOut] = Field(description="Oldest first.")
+    history: list[EntryOut] = Field(description="The newest 500 entries, oldest first.")

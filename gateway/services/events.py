@@ -47,10 +47,15 @@ async def following(services: Services, after: int, interest: Interest, *, wait_
             await anyio.sleep(GATHER_S)
 
 
-async def listing(services: Services, interest: Interest, *, cursor: str | None, limit: int) -> Page[Entry]:
-    """Entries, oldest first; for backends that poll instead of holding a stream."""
-    after = cursors.decode_number("entries", cursor) or 0
-    rows = await ledger.tail(
-        services.db, after_seq=after, limit=limit + 1, campaign=interest.campaign, terminal=interest.terminal
-    )
-    return page_of("entries", rows, limit, lambda entry: str(entry.seq))
+async def listing(
+    services: Services, interest: Interest, *, newest_first: bool = False, after: int = 0, cursor: str | None, limit: int
+) -> Page[Entry]:
+    """Entries after number ``after``; for backends that poll instead of holding a stream, and for people who look back."""
+    name = "entries-newest" if newest_first else "entries"
+    place = cursors.decode_number(name, cursor)
+    of = {"campaign": interest.campaign, "terminal": interest.terminal}
+    if newest_first:
+        rows = await ledger.newest(services.db, before_seq=place, after_seq=after, limit=limit + 1, **of)
+    else:
+        rows = await ledger.tail(services.db, after_seq=max(after, place or 0), limit=limit + 1, **of)
+    return page_of(name, rows, limit, lambda entry: str(entry.seq))

@@ -52,7 +52,7 @@ class UpgradeDetail:
     package: PackageRow
     terminal: TerminalRow
     history: Sequence[Entry]
-    """Oldest first; at most ``HISTORY_MAX``."""
+    """Oldest first; the newest ``HISTORY_MAX``."""
     phases: Sequence[PhaseTime]
     estimate: Estimate | None
     """``None`` once it has ended."""

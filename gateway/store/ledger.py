@@ -61,19 +61,25 @@ async def append(db: Source, entries: Sequence[Append]) -> None:
 
 async def tail(db: Source, *, after_seq: int, limit: int = 500, campaign: str = "", terminal: str = "") -> Sequence[Entry]:
     """The next ``limit`` entries after ``after_seq``, oldest first, of one campaign or terminal when named."""
-    statement = sa.select(ledger).where(ledger.c.seq > after_seq)
-    if campaign:
-        statement = statement.where(ledger.c.campaign == campaign)
-    if terminal:
-        statement = statement.where(ledger.c.terminal == terminal)
+    statement = _narrowed(sa.select(ledger).where(ledger.c.seq > after_seq), campaign, terminal)
     return await _entries(db, statement.order_by(ledger.c.seq).limit(limit))
 
 
-async def of_upgrade(db: Source, upgrade: str, *, after_seq: int = 0, limit: int = 500) -> Sequence[Entry]:
-    """The history of one upgrade, oldest first."""
+async def newest(
+    db: Source, *, before_seq: int | None = None, after_seq: int = 0, limit: int = 500, campaign: str = "", terminal: str = ""
+) -> Sequence[Entry]:
+    """The last ``limit`` entries before ``before_seq`` and after ``after_seq``, newest first, filtered as in ``tail``."""
+    statement = _narrowed(sa.select(ledger).where(ledger.c.seq > after_seq), campaign, terminal)
+    if before_seq is not None:
+        statement = statement.where(ledger.c.seq < before_seq)
+    return await _entries(db, statement.order_by(ledger.c.seq.desc()).limit(limit))
+
+
+async def of_upgrade(db: Source, upgrade: str, *, limit: int = 500) -> Sequence[Entry]:
+    """The history of one upgrade, oldest first: its newest ``limit`` entries, since a long soak must not hide the verdict."""
     terminal = sa.select(upgrades.c.terminal).where(upgrades.c.id == upgrade).scalar_subquery()
-    statement = sa.select(ledger).where(ledger.c.terminal == terminal, ledger.c.upgrade == upgrade, ledger.c.seq > after_seq)
-    return await _entries(db, statement.order_by(ledger.c.seq).limit(limit))
+    statement = sa.select(ledger).where(ledger.c.terminal == terminal, ledger.c.upgrade == upgrade)
+    return (await _entries(db, statement.order_by(ledger.c.seq.desc()).limit(limit)))[::-1]
 
 
 async def of_terminal(db: Source, terminal: str, *, before_seq: int | None = None, limit: int = 50) -> Sequence[Entry]:
@@ -88,6 +94,12 @@ async def last_seq(db: Source) -> int:
     """The number of the newest entry, 0 when there is none: where a stream that wants no history begins."""
     async with reading(db) as tx:
         return int((await tx.fetch(sa.select(sa.func.coalesce(sa.func.max(ledger.c.seq), 0))))[0][0])
+
+
+def _narrowed(statement: sa.Select[Any], campaign: str, terminal: str) -> sa.Select[Any]:
+    if campaign:
+        statement = statement.where(ledger.c.campaign == campaign)
+    return statement.where(ledger.c.terminal == terminal) if terminal else statement
 
 
 async def _entries(db: Source, statement: sa.Select[Any]) -> Sequence[Entry]:

@@ -191,3 +191,26 @@ async def _open_streams(gateway: HttpGateway) -> int:
 
 async def _list(found: list[int]) -> list[int]:
     return found
+
+
+async def test_entries_are_paged_from_either_end(tmp_path: Path) -> None:
+    async with http_gateway(tmp_path) as gateway:
+        await gateway.save(*(append("T1", number) for number in range(7)))
+
+        async def pages(**query: str | int) -> list[int]:
+            found: list[int] = []
+            cursor: str | None = ""
+            while cursor is not None:
+                page = (await gateway.http.get("/api/v1/entries", params={**query, "limit": 2, "cursor": cursor})).json()
+                found += [entry["seq"] for entry in page["items"]]
+                cursor = page["next"]
+            return found
+
+        assert await pages() == [1, 2, 3, 4, 5, 6, 7]
+        assert await pages(after=4) == [5, 6, 7]
+        assert await pages(order="newest") == [7, 6, 5, 4, 3, 2, 1]
+        assert await pages(order="newest", after=4, terminal="T1") == [7, 6, 5]
+        first = (await gateway.http.get("/api/v1/entries?limit=2")).json()
+        swapped = await gateway.http.get("/api/v1/entries", params={"order": "newest", "cursor": first["next"]})
+
+    assert swapped.json()["code"] == "cursor_invalid"

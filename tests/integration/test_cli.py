@@ -310,6 +310,24 @@ async def test_events_are_followed_from_a_place(tmp_path: Path) -> None:
     assert [json.loads(line)["evidence"]["first"] for line in (first, second)] == ["T1", "T2"]
 
 
+async def test_events_show_the_newest_in_their_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shell(tmp_path, capsys, monkeypatch) as run:
+        for number in range(5):
+            await run.gateway.register(f"T{number}")
+        newest = await run("events", "--limit", "2", "--json")
+        placed = await run("events", "--after", "1", "--limit", "2", "--json")
+        everything = await run("events", "--limit", "0", "--json")
+
+    def numbers(out: str) -> list[int]:
+        return [json.loads(line)["seq"] for line in out.splitlines()]
+
+    assert numbers(newest.out) == [4, 5]
+    assert numbers(placed.out) == [2, 3]
+    assert numbers(everything.out) == [1, 2, 3, 4, 5]
+
+
 async def test_status_says_whether_it_is_ready(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

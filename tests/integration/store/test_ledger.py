@@ -36,6 +36,22 @@ async def test_a_reader_goes_on_where_it_stopped(db: Database) -> None:
     assert [row.at_us for row in await ledger.tail(db, after_seq=0, terminal="T2")] == [2, 5, 8, 11]
 
 
+async def test_the_newest_come_first_when_asked(db: Database) -> None:
+    await ledger.append(db, [entry(number, upgrade=f"c{number % 2}-1", terminal=f"T{number % 3}") for number in range(12)])
+
+    assert [row.seq for row in await ledger.newest(db, limit=3)] == [12, 11, 10]
+    assert [row.seq for row in await ledger.newest(db, before_seq=10, after_seq=7, limit=9)] == [9, 8]
+    assert [row.at_us for row in await ledger.newest(db, limit=2, campaign="c1")] == [11, 9]
+    assert [row.at_us for row in await ledger.newest(db, campaign="c1", terminal="T2")] == [11, 5]
+
+
+async def test_a_long_history_shows_its_end(db: Database) -> None:
+    await upgraded(db, 2)
+    await ledger.append(db, [entry(number, upgrade="c1-2", terminal="T001") for number in range(1, 9)])
+
+    assert [row.at_us for row in await ledger.of_upgrade(db, "c1-2", limit=3)] == [6, 7, 8]
+
+
 async def test_histories_of_upgrade_and_terminal(db: Database) -> None:
     await upgraded(db, 2)
     await ledger.append(db, [entry(1, upgrade="c1-2", terminal="T001"), entry(2, upgrade="c9-1", terminal="T001"), entry(3)])
