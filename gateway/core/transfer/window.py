@@ -195,7 +195,7 @@ class Transfer:
         lost_bytes = 0 if self._advance(ack) else self._reconcile(ack)
         newly_bytes = max(0, self._held.count - before) * BLOCK_BYTES
         self.brake.take(ack, now)
-        is_late = wakes_up or ack.echo_ms < 1000 * self.brake.released_at
+        is_late = wakes_up or is_back or ack.echo_ms < 1000 * self.brake.released_at
         useful_bytes = min(self._held.count - self._start_blocks, self.blocks) * BLOCK_BYTES
         self.meter.heard(ack, newly_bytes, min(useful_bytes, self.size_bytes), now, is_late=is_late)
         self.meter.stands(self.brake.cause(now), now)
@@ -218,12 +218,12 @@ class Transfer:
         if not self._flights:
             self._idle_at = now
             self._probe_at = _NEVER
+        elif is_back:  # what it did not bring was lost on the way, or is not far behind
+            self._probe_s = PROBE_MIN_S
+            self._probe_at = now
         elif newly_bytes or ack.number >= oldest:  # an ack that tells nothing new must not put the probe off
             self._probe_s = max(PROBE_MIN_S, 4 * self.meter.srtt_s)
             self._probe_at = now + self._probe_s
-        elif is_back:
-            self._probe_s = PROBE_MIN_S
-            self._probe_at = min(self._probe_at, now)
         if self._flights and self.brake.cause(now) is PauseCause.PAYMENT:
             self._probe_at = self.brake.wake_at  # a brake that has run out is asked about at once
         return newly_bytes

@@ -7,9 +7,7 @@ from dataclasses import replace
 from gateway.core.attendance import OFFLINE_GRACE_S, UNSURE_S, Terms
 from gateway.core.effects import (
     Append,
-    Effect,
     OpenTransfer,
-    SaveOrder,
     SaveTerminal,
     SaveTransfer,
     SaveUpgrade,
@@ -247,65 +245,6 @@ def test_an_ended_upgrade_that_the_terminal_still_holds_is_cancelled_there() -> 
     assert kinds(found.handle(Tick(), NOW + 500)) == []
     held = OpenUpgrade(id="u1", phase=Phase.STAGED, transfer=0, have=((0, 3),), seq=9)
     assert kinds(found.handle(hello(2, upgrade=held), NOW + 600)) == [OrderKind.UPGRADE_CANCEL]
-
-
-def test_orders_wait_while_the_terminal_installs() -> None:
-    """A reboot in between could break it."""
-    found, _ = brought_to(UpgradeState.INSTALLING)
-    asked = Ordered("o1", OrderKind.REBOOT, NOW + 9999)
-    assert OrderKind.REBOOT not in kinds(found.handle(asked, NOW))
-
-    effects: list[Effect] = []
-    for seq, what in ((4, What.BOOTED), (5, What.VERIFIED)):
-        effects = found.handle(report(what, seq, detail={"version": "2.0.0"}), NOW + 1)
-    assert OrderKind.REBOOT in kinds(effects)
-
-
-def test_an_order_ends_with_its_result_and_a_repeated_result_is_receipted_again() -> None:
-    """One stored result, as many receipts as it takes."""
-    found = terminal()
-    found.handle(hello(), NOW)
-    found.handle(Ordered("o1", OrderKind.INSPECT, NOW + 99), NOW)
-    result = Heard(Result(order="o1", status=ResultStatus.DONE, data={"ok": True}))
-    first, again = found.handle(result, NOW + 1), found.handle(result, NOW + 2)
-
-    assert [effect.status for effect in first if isinstance(effect, SaveOrder)] == ["done"]
-    assert [effect for effect in again if isinstance(effect, SaveOrder)] == []
-    assert sum(isinstance(effect, SendReceipt) for effect in again) == 1
-    assert not found.out.orders
-
-
-def test_results_of_orders_unknown_here_are_kept_up_to_a_limit() -> None:
-    """And without a receipt beyond it: what is not stored is not acknowledged."""
-    found = terminal()
-    found.handle(hello(), NOW)
-    kept = receipts = 0
-    for number in range(STRAY_REPORTS_MAX + 50):
-        effects = found.handle(Heard(Result(order=f"x{number}", status=ResultStatus.DONE)), NOW)
-        kept += sum(isinstance(effect, Append) for effect in effects)
-        receipts += sum(isinstance(effect, SendReceipt) for effect in effects)
-
-    assert (kept, receipts) == (STRAY_REPORTS_MAX, STRAY_REPORTS_MAX)
-
-
-def test_a_second_refusal_for_another_reason_is_heard() -> None:
-    """First the clock was wrong, then the journal was gone."""
-    found, _ = brought_to(UpgradeState.TRANSFERRING)
-    assert found.upgrade is not None
-    order = found.upgrade.order
-    for code in (Code.NOT_YET_VALID, Code.UPGRADE_UNKNOWN):
-        found.handle(Heard(Result(order=order, status=ResultStatus.REFUSED, code=code)), NOW + 1)
-
-    assert found.upgrade.state is UpgradeState.SCHEDULED
-
-
-def test_an_order_without_a_result_expires() -> None:
-    """It says so in its row."""
-    found = terminal()
-    found.handle(Ordered("o1", OrderKind.INSPECT, NOW + 50), NOW)
-    effects = found.handle(Tick(), found.deadline())
-
-    assert [effect.status for effect in effects if isinstance(effect, SaveOrder)] == ["expired"]
 
 
 def test_a_terminal_that_does_not_know_the_upgrade_begins_again() -> None:
