@@ -11,7 +11,7 @@ from device_sim.commands import Commands
 from device_sim.consent import Consent
 from device_sim.dossier import EARLY, Dossier
 from device_sim.installation import Installation, floors
-from device_sim.order_args import EndArgs, InstallArgs, OfferArgs, TransferArgs, UpgradeArgs, read_args
+from device_sim.order_args import EndArgs, HoldArgs, InstallArgs, OfferArgs, TransferArgs, UpgradeArgs, read_args
 from device_sim.orders import OrderBook
 from device_sim.outbox import Outbox
 from device_sim.preparation import Preparation
@@ -188,6 +188,8 @@ class Firmware:
                 return phase not in {Phase.OFFERED, Phase.POSTPONED}
             case OrderKind.UPGRADE_TRANSFER:
                 return phase not in {Phase.OFFERED, Phase.POSTPONED, Phase.ACCEPTED, Phase.PREPARING}
+            case OrderKind.UPGRADE_HOLD:
+                return phase not in {Phase.OFFERED, Phase.POSTPONED}
             case OrderKind.UPGRADE_INSTALL:
                 return phase is Phase.STAGED or phase not in EARLY
             case OrderKind.UPGRADE_COMMIT:
@@ -208,6 +210,8 @@ class Firmware:
             case OrderKind.UPGRADE_TRANSFER, TransferArgs() if phase in EARLY:
                 self.preparation.stop()
                 self.transfer.begin(args.transfer, args.size_bytes, args.sha256, now)
+            case OrderKind.UPGRADE_HOLD, HoldArgs() if phase in EARLY and phase is not Phase.STAGED:
+                self._hold(args, now)
             case OrderKind.UPGRADE_INSTALL, InstallArgs() if phase is Phase.STAGED:
                 self.installation.order(args, now)
             case OrderKind.UPGRADE_COMMIT, _ if phase is Phase.SOAKING:
@@ -277,6 +281,13 @@ class Firmware:
         self.dossier.forget_data()
         self.dossier.enter(Phase.DONE)
         self.dossier.report(What.CANCELLED, now, code=code)
+
+    def _hold(self, args: HoldArgs, now: float) -> None:
+        """No more chunks today: the bulk connection costs bytes even while it is idle."""
+        self.transfer.stop()
+        if self.dossier.phase is Phase.TRANSFERRING:
+            self.dossier.enter(Phase.READY)
+        self.dossier.report(What.HELD, now, code=args.code, detail={"until_ms": args.until_ms})
 
     def _refuse(self, order_id: str, code: Code, now: float) -> None:
         self.board.count(f"refused_{code.value}")

@@ -59,7 +59,16 @@ class EndArgs:
     code: Code
 
 
-UpgradeArgs = OfferArgs | StepArgs | TransferArgs | InstallArgs | EndArgs
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldArgs:
+    """``upgrade.hold``."""
+
+    upgrade: str
+    until_ms: int
+    code: Code
+
+
+UpgradeArgs = OfferArgs | StepArgs | TransferArgs | InstallArgs | EndArgs | HoldArgs
 
 
 def _seconds(value: object) -> float:
@@ -71,6 +80,9 @@ def _seconds(value: object) -> float:
 _UPGRADE: Final = Field("u", "upgrade", identifier)
 _STEP: Final = Table(StepArgs, _UPGRADE)
 _END: Final = Table(EndArgs, _UPGRADE, Field("code", "code", word(Code)))
+_HOLD: Final = Table(
+    HoldArgs, _UPGRADE, Field("until_ms", "until_ms", integer(0, MAX_INTEGER)), Field("code", "code", word(Code))
+)
 _OFFER: Final = Table(
     OfferArgs,
     _UPGRADE,
@@ -113,5 +125,7 @@ def read_args(order: Order) -> UpgradeArgs | None:
             return _INSTALL.read(args)
         case OrderKind.UPGRADE_ROLLBACK | OrderKind.UPGRADE_CANCEL:
             return _END.read(args)
+        case OrderKind.UPGRADE_HOLD:
+            return _HOLD.read(args)
         case _:
             return None

@@ -13,8 +13,9 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from gateway.errors import ConfigError, TrustError
@@ -25,7 +26,16 @@ TOKEN_MIN_CHARS: Final = 16
 
 #: A secret, and the file that may hold it instead.
 _EITHER: Final = (("token", "token_file"), ("broker_password", "broker_password_file"))
+#: 0, or what ``core.budgets.Limit`` takes.
+BytesPerS = Annotated[int, AfterValidator(lambda value: _nothing_or(value, 1024))]
+BytesPerDay = Annotated[int, AfterValidator(lambda value: _nothing_or(value, 256 * 1024))]
 _PATH_SUFFIXES: Final = ("_path", "_file", "_files")
+
+
+def _nothing_or(value: int, least: int) -> int:
+    if value and not least <= value <= 2**50:
+        raise ValueError(f"expected 0 for no limit, or {least} to {2**50}")
+    return value
 
 
 class Settings(BaseSettings):
@@ -64,8 +74,17 @@ class Settings(BaseSettings):
     publisher_key_files: Annotated[tuple[Path, ...], NoDecode] = ()
     """Public keys whose packages are believed, PEM."""
 
-    bulk_bytes_per_s: int = Field(default=0, ge=0)
-    """Most bytes of chunks sent per second to all terminals together; 0 sets no limit."""
+    gateway_bytes_per_s: BytesPerS = 0
+    """Most bytes of chunks sent per second to all terminals together; 0: no limit. All budgets can be set at run time too."""
+    gateway_bytes_per_day: BytesPerDay = 0
+    site_bytes_per_s: BytesPerS = 0
+    """To all terminals with the same label ``site`` together."""
+    site_bytes_per_day: BytesPerDay = 0
+    terminal_bytes_per_s: BytesPerS = 0
+    """To one terminal."""
+    terminal_bytes_per_day: BytesPerDay = 0
+    budget_zone: str = "UTC"
+    """IANA name of the zone whose midnight begins the day of sites, campaigns and the gateway; a terminal's day is its own."""
     transfer_pacing: Literal["delay", "fixed", "stop_and_wait"] = "delay"
     """How much of a transfer may be in flight: ``delay`` keeps the queue before each terminal's link short; ``fixed`` (64 KiB)
     and ``stop_and_wait`` (4 KiB) are there to be compared with it."""
@@ -98,6 +117,15 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         """From the environment: paths joined as in ``PATH``."""
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("budget_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("expected an IANA time zone such as Asia/Shanghai") from None
+        return value
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -23,10 +23,14 @@ from gateway.api.app import create_app
 from gateway.api.server import HttpServer
 from gateway.config import Settings
 from gateway.core.attendance import Terms
+from gateway.core.budgets import Defaults, Limit
+from gateway.core.events import BudgetSpent
 from gateway.core.terminal import Terminal
+from gateway.engine.budgets import Budgets
 from gateway.engine.campaigns import Campaigns
 from gateway.engine.clock import SystemClock
 from gateway.engine.dispatcher import CONTROL_KINDS, Dispatcher
+from gateway.engine.easing import Easing
 from gateway.engine.executor import Executor
 from gateway.engine.hearing import Hearing
 from gateway.engine.orders import Orders
@@ -65,6 +69,8 @@ class Gateway:
     pump: Pump
     timers: Timers
     dispatcher: Dispatcher
+    budgets: Budgets
+    easing: Easing
     campaigns: Campaigns
     orders: Orders
     recovery: Recovery
@@ -84,6 +90,8 @@ class Gateway:
             "engine.control": lambda: self.dispatcher.run_control(self.control),
             "engine.bulk": lambda: self.dispatcher.run_bulk(self.bulk),
             "engine.timers": self.dispatcher.run_timers,
+            "engine.budgets": self.budgets.run,
+            "engine.easing": self.easing.run,
             "engine.campaigns": self.campaigns.run,
             "engine.orders": self.orders.run,
             "engine.recovery": self.recovery.run,
@@ -142,6 +150,7 @@ async def serve(settings: Settings) -> None:
             http.cancel()
             with anyio.move_on_after(SHUTDOWN_S):
                 await gateway.executor.flush()
+                await gateway.budgets.close()
             tasks.cancel_scope.cancel()
     log.info("stopped")
 
@@ -186,7 +195,16 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     sessions = Sessions(db, plans, _terms(settings, epoch), counters)
     shelf = Shelf(settings.packages_path)
     stack.callback(shelf.close)
-    pump = Pump(bulk, shelf, clock, rate_bps=settings.bulk_bytes_per_s, counters=counters)
+    defaults = _defaults(settings)
+    budgets = Budgets(db, writer, clock, defaults, counters)
+    pump = Pump(
+        bulk,
+        shelf,
+        clock,
+        budgets,
+        on_spent=lambda session, spent: dispatcher.apply(session, BudgetSpent(spent)),
+        counters=counters,
+    )
 
     def on_transfer(session: Terminal, *, is_open: bool) -> None:
         if is_open:
@@ -213,6 +231,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
         packages_path=settings.packages_path,
         ring=ring,
         package_max_bytes=settings.package_max_bytes,
+        budgets=defaults,
     )
     gateway = Gateway(
         writer=writer,
@@ -223,7 +242,9 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
         pump=pump,
         timers=timers,
         dispatcher=dispatcher,
-        campaigns=Campaigns(db, sessions, plans, dispatcher, executor, doorbell, clock, counters),
+        budgets=budgets,
+        easing=Easing(db, sessions, plans, dispatcher, executor, budgets, doorbell),
+        campaigns=Campaigns(db, sessions, plans, dispatcher, executor, budgets, doorbell, clock, counters),
         orders=Orders(db, sessions, dispatcher, doorbell, counters),
         recovery=Recovery(db, sessions, dispatcher, executor, control),
         hearing={"control": Hearing(control, "control"), "bulk": Hearing(bulk, "bulk")},
@@ -244,6 +265,15 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
 
 def _terms(settings: Settings, epoch: int) -> Terms:
     return Terms(shard_epoch=epoch, pacing=settings.transfer_pacing, target_ms=settings.transfer_target_ms)
+
+
+def _defaults(settings: Settings) -> Defaults:
+    return Defaults(
+        terminal=Limit(bytes_per_s=settings.terminal_bytes_per_s, bytes_per_day=settings.terminal_bytes_per_day),
+        site=Limit(bytes_per_s=settings.site_bytes_per_s, bytes_per_day=settings.site_bytes_per_day),
+        gateway=Limit(bytes_per_s=settings.gateway_bytes_per_s, bytes_per_day=settings.gateway_bytes_per_day),
+        zone=settings.budget_zone,
+    )
 
 
 def _link_settings(settings: Settings, client_id: str, filters: Sequence[str], qos: int) -> LinkSettings:

@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import Depends, FastAPI
 
-from gateway.api import campaigns, events, health, orders, packages, problems, terminals, transfers, upgrades
+from gateway.api import budgets, campaigns, events, health, orders, packages, problems, terminals, transfers, upgrades
 from gateway.api.document import ANYWHERE, described, operation_id, refuse_unknown_query
 from gateway.api.guard import BODY_IDLE_S, Guard
 from gateway.api.health import NotReady, Stats
@@ -71,6 +71,7 @@ def create_app(
         campaigns.router,
         upgrades.router,
         transfers.router,
+        budgets.router,
         orders.router,
         events.router,
         health.router,

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
+from gateway.api.budget_models import BudgetOut
 from gateway.api.shapes import Answer, Ask, Id, Name
 from gateway.api.terminal_models import TerminalFilterIn
 from gateway.api.transfer_models import TransferTotalsOut
@@ -52,6 +53,8 @@ class TermsIn(Ask):
     progress_every_s: float | None = Field(default=None, gt=0, description="How often a transfer's progress is stored.")
     first_chunk_kib: Literal[1, 4, 16] | None = Field(default=None, description="Chunk size before the link was measured.")
     deadlines_s: dict[str, float] | None = Field(default=None, max_length=16, description="Longest stay by upgrade state.")
+    bytes_per_s: int | None = Field(default=None, ge=0, description="Most bytes per second of its transfers together.")
+    bytes_per_day: int | None = Field(default=None, ge=0, description="Most bytes per day of its transfers together.")
     install_window: WindowIn | None = Field(default=None, description="Transfer at any time, install inside this window only.")
     install_on_release: bool | None = Field(default=None, description="Install only once an operator has released it.")
 
@@ -186,6 +189,7 @@ class ProgressOut(Answer):
     upgrade_phases: dict[str, PhaseEstimateOut] = Field(description="One upgrade from its offer on, by phase.")
     remaining: RemainingOut
     measured: dict[str, SpreadOut] = Field(description="What this campaign's phases really took.")
+    budget: BudgetOut = Field(description="What its transfers may cost together.")
     transfers: TransferTotalsOut = Field(description="What its transfers cost together; at most a few seconds old.")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query
 
+from gateway.api.budgets import budget_out
 from gateway.api.campaign_models import (
     CampaignIn,
     CampaignOut,
@@ -199,6 +200,7 @@ def progress_out(look: CampaignProgress) -> ProgressOut:
         install_waits=look.install_waits,
         upgrade_phases=phases_out(look.upgrade),
         remaining=remaining_out(look.remaining, look.at_us),
+        budget=budget_out(look.budget),
         transfers=totals_out(look.transfers),
         measured={
             phase: SpreadOut(

@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import Field
 
+from gateway.api.budget_models import BudgetOut
 from gateway.api.shapes import Answer, Ask, EntryOut, Id, Labels, ModelName, Versions
 from gateway.api.transfer_models import TransferOut
 
@@ -90,6 +91,7 @@ class TerminalDetailOut(TerminalOut):
     """One terminal with its newest history."""
 
     open_upgrade: OpenUpgradeOut | None
+    budgets: list[BudgetOut] = Field(description="Those that a transfer to it keeps to, the narrowest first.")
     transfers: list[TransferOut] = Field(description="What its newest transfers cost, newest first.")
     history: list[EntryOut] = Field(description="Newest first; more at `/terminals/{id}/history`.")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from gateway.api.budgets import budget_out
 from gateway.api.given import Actor, Cursor, Given, Limit, PageLimit, TerminalId, problems
 from gateway.api.shapes import EntryOut, Page, moment, moment_or_none
 from gateway.api.terminal_models import (
@@ -84,6 +85,7 @@ async def show(terminal: TerminalId, services: Given) -> TerminalDetailOut:
     return TerminalDetailOut(
         **terminal_out(detail.row).model_dump(),
         open_upgrade=None if detail.open_upgrade is None else _open_upgrade(detail.open_upgrade),
+        budgets=[budget_out(one) for one in detail.budgets],
         transfers=[transfer_out(one) for one in detail.transfers],
         history=[entry_out(one) for one in detail.history],
     )

@@ -22,7 +22,7 @@ class UpgradeOut(Answer):
     attempt: int
     code: str = Field(description="Why it failed, was refused or waits; `ok` or empty when nothing is wrong.")
     verified_bytes: int
-    waits: str = Field(description="When it installs, is tried or offered again, if that is a matter of time; else empty.")
+    waits: str = Field(description="What it waits for and until when: install, next try, offer, new bytes; else empty.")
 
 
 class PhaseTimeOut(Answer):

@@ -19,6 +19,7 @@ from gateway.api.campaign_models import (
     ProgressOut,
     ResumeIn,
 )
+from gateway.cli.budget import limits, used
 from gateway.cli.client import Client
 from gateway.cli.failures import CommandError
 from gateway.cli.output import (
@@ -36,7 +37,7 @@ from gateway.cli.output import (
     size,
 )
 from gateway.cli.transfers import totals
-from gateway.cli.values import json_values, key_values, optional_duration_s, path_part, window
+from gateway.cli.values import data_bytes, json_values, key_values, optional_duration_s, path_part, rate_bytes_per_s, window
 from gateway.cli.watch import watch as watch_campaign
 
 EVERY_S: Final = 1.0
@@ -77,6 +78,8 @@ def create(
     duration: Duration = None,
     ends_at: Annotated[datetime | None, typer.Option(help="A fixed end, in this machine's time zone.")] = None,
     ask: Annotated[bool | None, typer.Option("--ask/--no-ask", help="Whether merchants must consent.")] = None,
+    rate: Annotated[str | None, typer.Option(help="Most bytes per second of all its transfers, such as 200kB.")] = None,
+    daily_bytes: Annotated[str | None, typer.Option(help="Most bytes per day of all its transfers, such as 2GB.")] = None,
     install_window: Annotated[str | None, typer.Option(help="Install inside these hours only, such as 02:00-05:00.")] = None,
     install_days: Annotated[str | None, typer.Option(help="On these days, such as mon-fri or sat,sun; else on all.")] = None,
     install_zone: Annotated[
@@ -115,6 +118,8 @@ def create(
         "boot_budget_s": optional_duration_s(boot_budget),
         "duration_s": optional_duration_s(duration),
         "ask_merchant": ask,
+        "bytes_per_s": None if rate is None else rate_bytes_per_s(rate),
+        "bytes_per_day": None if daily_bytes is None else data_bytes(daily_bytes),
         "install_window": window(install_window, install_days, install_zone),
         "install_on_release": install_on_release or None,
     }
@@ -295,6 +300,8 @@ def _print_progress(look: ProgressOut, *, as_json: bool) -> None:
         "states": pairs(look.by_state),
         "places": f"{look.places_taken_count} of {look.places_count} taken",
         "bytes": f"{size(look.verified_bytes)} of {size(look.wanted_bytes)}",
+        "data budget": f"{limits(look.budget)[0]} per second, {limits(look.budget)[1]} per day",
+        "data today": used(look.budget),
         "remaining": remaining.text,
         **totals(look.transfers),
     }

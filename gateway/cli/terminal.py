@@ -22,6 +22,7 @@ from gateway.api.terminal_models import (
     TerminalOut,
     UnknownTerminalOut,
 )
+from gateway.cli.budget import used
 from gateway.cli.client import Client
 from gateway.cli.failures import CommandError
 from gateway.cli.output import LIMIT, AsJson, Cell, Limit, pairs, print_facts, print_items, print_model, print_table, say, size
@@ -174,6 +175,7 @@ def _facts(detail: TerminalDetailOut) -> Mapping[str, Cell]:
             "clock": facts.clock_at,
             "business": f"{'in a transaction, ' if facts.in_transaction else ''}{facts.unsettled_count} unsettled",
         }
+    found |= {f"data today, {one.scope}": used(one) for one in detail.budgets if one.bytes_per_day or one.scope == "terminal"}
     if detail.open_upgrade is not None:
         found["upgrade"] = f"{detail.open_upgrade.id} {detail.open_upgrade.state}"
     return found

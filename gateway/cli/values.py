@@ -11,6 +11,11 @@ from gateway.cli.failures import CommandError, one_line
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|m|min|h|d|w)?")
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DATA: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(b|kb|mb|gb|kib|mib|gib)?")
+_DATA_UNIT: Final = {None: 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+#: No limit; and: as the settings or terms say.
+NONE: Final = "none"
+DEFAULT: Final = "default"
 _UNIT_S: Final = {None: 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -20,6 +25,21 @@ def duration_s(text: str) -> float:
     if match is None:
         raise CommandError(f"{one_line(text)} is not a duration such as 90s, 15min, 24h or 7d")
     return float(match[1]) * _UNIT_S[match[2]]
+
+
+def data_bytes(text: str) -> int:
+    """``500kB``, ``20MB``, ``1GiB``, a plain number, or ``none`` (0) in bytes."""
+    if text.strip().lower() == NONE:
+        return 0
+    match = _DATA.fullmatch(text.strip().lower())
+    if match is None:
+        raise CommandError(f"{one_line(text)} is not an amount of data such as 500kB, 20MB, 1GiB or none")
+    return int(float(match[1]) * _DATA_UNIT[match[2]])
+
+
+def rate_bytes_per_s(text: str) -> int:
+    """The same per second: ``20kB`` or ``20kB/s``."""
+    return data_bytes(text.strip().removesuffix("/s"))
 
 
 def optional_duration_s(text: str | None) -> float | None:

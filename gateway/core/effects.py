@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.core.budgets import Scope
 from gateway.core.states import UpgradeState
 from gateway.core.transfer.account import Account
 from gateway.wire.messages import Facts, Order, Receipt, Welcome
@@ -40,7 +41,7 @@ class SaveUpgrade:
     state: UpgradeState
     state_since_us: int
     due_us: int
-    """Not to be started (scheduled) or installed (staged) before; 0 in other states."""
+    """Not to be started (scheduled), offered again (deferred) or installed (staged) before; 0 in other states."""
     attempt: int
     code: str
     have_bytes: int
@@ -93,7 +94,17 @@ class SaveTransfer:
     account: Account
 
 
-Save = SaveTerminal | SaveUpgrade | Append | SaveOrder | SaveTransfer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveDay:
+    """What was granted today of the budget of a terminal, site or campaign, or of the gateway (``name`` is empty then)."""
+
+    scope: Scope
+    name: str
+    ends_us: int
+    used_bytes: int
+
+
+Save = SaveTerminal | SaveUpgrade | Append | SaveOrder | SaveTransfer | SaveDay
 
 # -- to be sent, after the commit
 

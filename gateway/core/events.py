@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.core.budgets import Spent
 from gateway.wire.codes import Code, OrderKind
 from gateway.wire.messages import Ack, Hello, Plain, Presence, Report, Result
 
@@ -63,6 +64,18 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetSpent:
+    """A day's budget of bytes has no room for more of the upgrade's package."""
+
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetEased:
+    """The budget that put the upgrade off has room again, before the day that it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ordered:
     """A person or backend ordered something that is not part of an upgrade."""
 
@@ -72,4 +85,6 @@ class Ordered:
     args: Mapping[str, Plain] = field(default_factory=dict)
 
 
-Event = Heard | Acked | Tick | Unsure | Start | Install | Refuse | End | Ordered
+Decided = Start | Install | Refuse | End | BudgetSpent | BudgetEased
+"""What concerns the present upgrade alone."""
+Event = Heard | Acked | Tick | Unsure | Decided | Ordered

@@ -37,6 +37,8 @@ def order_args(upgrade: Upgrade, kind: OrderKind, facts: Facts | None) -> PlainM
             }
         case OrderKind.UPGRADE_ROLLBACK | OrderKind.UPGRADE_CANCEL:
             return {"u": upgrade.id, "code": upgrade.code.value}
+        case OrderKind.UPGRADE_HOLD:
+            return {"u": upgrade.id, "until_ms": int(upgrade.not_before * 1000), "code": upgrade.code.value}
         case _:
             return {"u": upgrade.id}
 

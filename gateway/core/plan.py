@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.core.budgets import Limit
 from gateway.core.readiness import Need
 from gateway.core.staging import Staging
 from gateway.core.states import UpgradeState
@@ -63,6 +64,8 @@ class Plan:
     staging: Staging = field(default_factory=Staging)
     """What comes between staged and install."""
     first_chunk_blocks: int = 4
+    limit: Limit = field(default_factory=Limit)
+    """Of all its transfers together, unless a person has set another meanwhile."""
 
     def deadline_s(self, state: UpgradeState) -> float:
         """The longest stay in ``state``; infinity where only the campaign's end counts."""

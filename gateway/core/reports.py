@@ -87,6 +87,9 @@ class _Intake:
             case What.CANCELLED:
                 upgrade.withdrawn = False
                 return self._note()
+            case What.HELD:
+                upgrade.holding = False
+                return self._note()
             case What.SELFTEST:
                 return self._note()
             case What.ACCEPTED | What.READY | What.STAGED | What.INSTALLING | What.COMMITTED | What.ROLLED_BACK:

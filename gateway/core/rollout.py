@@ -253,7 +253,7 @@ def _wait(view: _View) -> Decision:
         "under way": ACTIVE,
         _STAGED: [UpgradeState.STAGED],
         "soaking": [UpgradeState.SOAKING],
-        "postponed by the merchant": [UpgradeState.DEFERRED],
+        "deferred (postponed, or a data budget used up)": [UpgradeState.DEFERRED],
     }
     parts = [f"{view.everyone.of(states)} {words}" for words, states in stands.items() if view.everyone.of(states)]
     return Decision(verdict=Verdict.HOLD, reason=f"waiting for upgrades: {', '.join(parts)}", code="waiting_for_upgrades")

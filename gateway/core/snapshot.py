@@ -33,6 +33,7 @@ _PLAIN = {
     "proven": "proven",
     "yes": "consented",
     "wd": "withdrawn",
+    "hold": "holding",
     "step": "step",
     "x": "transfer",
     "cost": "meter",

@@ -47,6 +47,7 @@ class Trigger(StrEnum):
     START = "start"
     RESUME = "resume"
     TRANSFER = "transfer"
+    BUDGET_SPENT = "budget_spent"
     INSTALL = "install"
     RETRY = "retry"
     FAIL = "fail"
@@ -103,6 +104,7 @@ def _table() -> dict[tuple[UpgradeState, Trigger], UpgradeState]:
         (_S.SCHEDULED, Trigger.START): _S.OFFERED,
         (_S.DEFERRED, Trigger.RESUME): _S.SCHEDULED,
         (_S.READY, Trigger.TRANSFER): _S.TRANSFERRING,
+        (_S.TRANSFERRING, Trigger.BUDGET_SPENT): _S.DEFERRED,
         (_S.STAGED, Trigger.INSTALL): _S.INSTALLING,
         (_S.SOAKING, Trigger.ROLL_BACK): _S.ROLLING_BACK,
         (_S.VERIFYING, Trigger.ROLL_BACK): _S.ROLLING_BACK,

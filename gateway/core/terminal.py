@@ -10,10 +10,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core import reports, snapshot
+from gateway.core import decisions, holding, reports, snapshot
 from gateway.core.attendance import Attendance, Terms
 from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SendReceipt, SendWelcome
-from gateway.core.events import Acked, End, Event, Heard, Install, Ordered, Refuse, Start, Tick, Unsure
+from gateway.core.events import Acked, Decided, Event, Heard, Ordered, Tick, Unsure
 from gateway.core.order_args import order_args
 from gateway.core.outgoing import OpenOrder, Outgoing
 from gateway.core.single import SingleTransfer
@@ -120,7 +120,9 @@ class Terminal:
     # -- events
 
     def _dispatch(self, event: Event, now: float, jitter: float, out: list[Effect]) -> list[Append]:
-        upgrade = self.upgrade
+        if isinstance(event, Decided):
+            fresh = self.facts if self.upgrade is not None and now - self.facts_at < self.upgrade.plan.recheck_s else None
+            return decisions.carry_out(self.upgrade, event, fresh, now, jitter)
         match event:
             case Heard(Presence() as presence):
                 if self.presence.take(presence, now):
@@ -137,25 +139,12 @@ class Terminal:
             case Unsure():
                 self._unsure(now, out)
                 return []
-            case Start() | Install() | Refuse() | End():
-                return self._decided(upgrade, event, now, jitter) if upgrade is not None else []
             case Ordered():
                 self.out.take(OpenOrder(event.order, event.kind, event.args, event.expires_at))
                 out += self.out.expired(now)
                 return []
             case _:
                 raise AssertionError(event)  # acks take the short way
-
-    def _decided(self, upgrade: Upgrade, event: Start | Install | Refuse | End, now: float, jitter: float) -> list[Append]:
-        match event:
-            case Start():
-                return upgrade.start(self.facts if now - self.facts_at < upgrade.plan.recheck_s else None, now)
-            case Install(actor):
-                return upgrade.install(actor, now, jitter)
-            case Refuse(code, evidence):
-                return upgrade.refuse(code, evidence, now)
-            case End(code, actor):
-                return upgrade.end(code, actor, now)
 
     def _hello(self, hello: Hello, now: float, out: list[Effect]) -> list[Append]:
         is_current = hello.epoch >= self.presence.epoch
@@ -191,6 +180,7 @@ class Terminal:
             self.transfer.claim(upgrade.have)
         if held.phase in DROPPABLE:
             upgrade.withdraw()
+        holding.remind(upgrade, held.phase)
 
     def _report(self, report: Report, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         if self.presence.should_ask(now):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gateway.core.budgets import SPENT_CODES
 from gateway.core.effects import Append
 from gateway.core.plan import Plan
 from gateway.core.readiness import unready
@@ -75,6 +76,8 @@ class Upgrade:
     consented: bool = False
     withdrawn: bool = False
     """Ended by the gateway while the terminal may still hold it: it is to be told."""
+    holding: bool = False
+    """A day's budget is used up and the terminal may still wait for chunks: it is to be told (``holding.hold``)."""
 
     # The order due now: its number within the upgrade, and the transfer that it opened.
     step: int = 0
@@ -122,6 +125,8 @@ class Upgrade:
         """The order that the state calls for now, whether or not it was sent before."""
         if self.withdrawn:
             return OrderKind.UPGRADE_CANCEL
+        if self.holding:
+            return OrderKind.UPGRADE_HOLD
         if self.state is _S.SOAKING:
             return OrderKind.UPGRADE_COMMIT if now >= self.soak_until and self.healthy and self.proven else None
         if self.state is _S.PREPARING and now < self.not_before:
@@ -183,8 +188,8 @@ class Upgrade:
         if code is Code.UPGRADE_UNKNOWN and not self.final:
             self._begin_anew()
             return self.fail(code, "terminal", "order_refused", now, jitter, evidence)
-        if self.withdrawn:
-            self.withdrawn = False  # it has nothing to cancel, or is past cancelling; its reports will say which
+        self.withdrawn = False  # it has nothing to cancel, or is past cancelling; its reports will say which
+        self.holding = False  # the same: it has no transfer, or does not know how to hold one
         return [self.note("order_refused", "terminal", now, code, evidence)]
 
     def withdraw(self) -> None:
@@ -202,7 +207,8 @@ class Upgrade:
         if now >= self.plan.ends_at and self.state in REVOCABLE:
             return self.end(Code.CAMPAIGN_ENDED, "gateway", now)
         if self.state is _S.DEFERRED and now >= self.not_before:
-            return self.move(Trigger.RESUME, "gateway", "postponement_over", now)
+            what = "budget_renewed" if self.code in SPENT_CODES else "postponement_over"
+            return self.move(Trigger.RESUME, "gateway", what, now)
         if self.state is _S.STAGED and not self.plan.staging.waits:
             return self.staged(now, jitter)
         if now < self._state_deadline():
@@ -306,7 +312,7 @@ class Upgrade:
         self.since = now
         self.code = code
         self.not_before = 0.0
-        self.withdrawn = self.begun = False
+        self.withdrawn = self.begun = self.holding = False
         if self.state in _STEPS:
             self.step += 1
         if self.state is _S.TRANSFERRING:

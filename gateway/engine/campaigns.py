@@ -12,11 +12,13 @@ from typing import Final
 import structlog
 
 from gateway.core import snapshot
+from gateway.core.budgets import Spent
 from gateway.core.effects import Append
-from gateway.core.events import End, Event, Install, Refuse, Start
+from gateway.core.events import BudgetSpent, End, Event, Install, Refuse, Start
 from gateway.core.rollout import Decision, Verdict, WaveCounts, decide
 from gateway.core.staging import released
 from gateway.core.states import REVOCABLE, UpgradeState
+from gateway.engine.budgets import Asker, Budgets
 from gateway.engine.clock import Clock
 from gateway.engine.dispatcher import Dispatcher
 from gateway.engine.executor import Executor
@@ -42,13 +44,14 @@ PAGE: Final = 200
 class Campaigns:
     """See the module."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of the engine that it moves
         self,
         db: Database,
         sessions: Sessions,
         plans: Plans,
         dispatcher: Dispatcher,
         executor: Executor,
+        budgets: Budgets,
         doorbell: Doorbell,
         clock: Clock,
         counters: Counter[str],
@@ -58,6 +61,7 @@ class Campaigns:
         self._plans = plans
         self._dispatcher = dispatcher
         self._executor = executor
+        self._budgets = budgets
         self._doorbell = doorbell
         self._clock = clock
         self._counters = counters
@@ -158,16 +162,19 @@ class Campaigns:
         now_us = int(self._clock.now() * 1e6)
         for wave, count in decision.start.items():
             found = await progress.scheduled(self._db, row.id, wave, limit=count, due_before_us=now_us)
-            rows = await upgrades.load(self._db, [candidate.upgrade for candidate in found])
-            for upgrade in rows.values():
-                await self._start_one(upgrade, manifest)
+            rows = list((await upgrades.load(self._db, [candidate.upgrade for candidate in found])).values())
+            plan = await self._plans.of(row.id)
+            askers = [Asker(one.terminal, plan, plan.target.size_bytes - one.have_bytes) for one in rows]
+            # A shop is not asked to close its day for a transfer that may send nothing today.
+            for upgrade, spent in zip(rows, await self._budgets.spent(askers), strict=True):
+                await self._start_one(upgrade, manifest, spent)
 
-    async def _start_one(self, row: UpgradeRow, manifest: Manifest) -> None:
+    async def _start_one(self, row: UpgradeRow, manifest: Manifest, spent: Spent | None) -> None:
         session = await self._sessions.take_upgrade(row)
         if session is None or session.upgrade is None:
             self._counters["start_terminal_busy"] += 1
             return
-        event: Event = Start()
+        event: Event = Start() if spent is None else BudgetSpent(spent)
         if session.facts is not None:
             facts = session.facts
             code = check(manifest, model=facts.model, components=facts.components, floors=facts.floors)

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.core.budgets import Limit
 from gateway.core.pace import Rollout
 from gateway.core.plan import Plan, Target
 from gateway.core.readiness import Need
@@ -108,6 +109,7 @@ def plan_of(row: CampaignRow, package: PackageRow, manifest: Manifest) -> Plan:
         ends_at=row.ends_us / 1e6 if row.ends_us else started + DEFAULT_DURATION_S,
         deadlines_s=deadlines,
         staging=staging_of(given, need_s(manifest.size_bytes, manifest.models)),
+        limit=Limit(bytes_per_s=given.get("bytes_per_s", 0), bytes_per_day=given.get("bytes_per_day", 0)),
         **optional,
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from gateway.core.budgets import NO_DEFAULTS, Defaults
 from gateway.errors import RequestError
 from gateway.services.measured import MeasuredCache
 from gateway.store.database import Database
@@ -39,6 +40,8 @@ class Services:
     package_max_bytes: int = PACKAGE_MAX_BYTES
     now_us: Callable[[], int] = _system_now_us
     """Unix time in microseconds."""
+    budgets: Defaults = NO_DEFAULTS
+    """What the settings say of budgets of bytes."""
     measured: MeasuredCache = field(default_factory=MeasuredCache)
     """What running campaigns measured, kept for a few seconds."""
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.core.estimate import CampaignEstimate, Estimate, Phase, estimate_campaign, estimate_upgrade
+from gateway.core.allowance import Allowance, capped, limits_rate, nightly, no_sooner
+from gateway.core.estimate import CampaignEstimate, Estimate, Goodput, Phase, estimate_campaign, estimate_upgrade
 from gateway.core.rollout import CANARY_WAVE, Verdict, decide
 from gateway.core.staging import released, staging_of, until
 from gateway.core.states import FINAL, REVOCABLE, UpgradeState
+from gateway.services import budgets
+from gateway.services.budgets import Budget
 from gateway.services.campaigns import Draft, known_campaign, resolve, usable_package
 from gateway.services.context import Services
 from gateway.services.durations import Spread
@@ -90,6 +93,8 @@ class CampaignProgress:
     measured: Mapping[str, Spread]
     transfers: TransferTotals
     """What its transfers cost together, as of a few seconds ago."""
+    budget: Budget
+    """What they may cost together."""
 
     @property
     def by_state(self) -> Mapping[UpgradeState, int]:
@@ -141,6 +146,7 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
         # Who is not due now is reachable all the same. Asked as the engine asks, so that both give one reason.
         asks = row.state == "running" and taken < terms.max_active
         startable = await progress.startable(tx, campaign, now_us) if asks else None
+        limits = await budgets.of_campaign(services, tx, row)
 
     waves = [
         WaveProgress(wave=wave, by_state={state: count for (one, state), count in counts.items() if one == wave})
@@ -149,7 +155,8 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
     holds_all = sum(count for (_, state), count in counts.items() if state in HOLDS_ALL)
     scheduled = sum(count for (_, state), count in counts.items() if state is UpgradeState.SCHEDULED)
     staged = sum(count for (_, state), count in counts.items() if state is UpgradeState.STAGED)
-    upgrade = _upgrade(package, terms, measured)
+    allowances = [one.allowance(now_us, taken) for one in limits]
+    upgrade = _upgrade(package, terms, measured, allowances)
     why, why_code = _why(row, terms, counts, (taken, startable, installable), now_us)
     return CampaignProgress(
         row=row,
@@ -168,9 +175,12 @@ async def look(services: Services, campaign: str) -> CampaignProgress:
         install_waits="" if next_us is None else f"{staged} staged; the next {install_words(next_us, row, now_us)}",
         stopped_by_rule=stopped_by_rule(row),
         upgrade=upgrade,
-        remaining=_remaining(
-            waves, upgrade, terms, unreachable=max(0, scheduled - sum(measured.startable.values())), now_us=now_us
+        remaining=no_sooner(
+            _remaining(waves, upgrade, terms, unreachable=max(0, scheduled - sum(measured.startable.values())), now_us=now_us),
+            _unsent(counts, package.size_bytes) - moving_bytes,
+            allowances,
         ),
+        budget=limits[0],
         measured=measured.spreads(),
         transfers=measured.totals,
     )
@@ -194,9 +204,13 @@ async def preview(services: Services, draft: Draft) -> Preview:
             sample += rows[:_SAMPLE]
         rat, model = shared(sample)
         earlier = await earlier_goodput(tx, model=model, rat=rat)
+        limits = await budgets.of_all_terminals(services, tx)
     now_us = services.now_us()
     measured = Measured(at_us=now_us, durations_s={}, transfers_s=(), rat=rat, model=model, earlier=earlier)
-    upgrade = _upgrade(package, draft.terms, measured)
+    at_once = max(1, min(draft.terms.max_active, total))
+    drawn_up = Allowance(limit=draft.terms.limit(), shared_by=at_once)
+    own, whole = (one.allowance(now_us) for one in limits)
+    upgrade = _upgrade(package, draft.terms, measured, [own, replace(whole, shared_by=at_once), drawn_up])
     canaries = min(len(draft.canaries) or draft.terms.canary_count, total)
     waves = [
         WaveProgress(wave=wave, by_state={UpgradeState.SCHEDULED: count})
@@ -208,20 +222,27 @@ async def preview(services: Services, draft: Draft) -> Preview:
         online_count=online,
         package=package,
         upgrade=upgrade,
-        remaining=_remaining(waves, upgrade, draft.terms, unreachable=total - online, now_us=now_us),
+        remaining=no_sooner(
+            _remaining(waves, upgrade, draft.terms, unreachable=total - online, now_us=now_us),
+            total * package.size_bytes,
+            [whole, drawn_up],
+        ),
     )
 
 
-def _upgrade(package: PackageRow, terms: Terms, measured: Measured) -> Estimate:
+def _upgrade(package: PackageRow, terms: Terms, measured: Measured, allowances: Sequence[Allowance]) -> Estimate:
     """One upgrade from its offer on.
 
     The goodput of the first transfers serves until there are enough whole phases: those know installs and reboots as well.
     """
     ranges = measured.ranges()
-    return estimate_upgrade(
+    goodput = None if Phase.EXECUTE in ranges else measured.goodput(package.size_bytes)
+    if limits_rate(allowances) and Phase.EXECUTE not in ranges:
+        goodput = capped(goodput or Goodput.usual(measured.rat), allowances)
+    found = estimate_upgrade(
         size_bytes=package.size_bytes,
         bytes_left=package.size_bytes,
-        goodput=None if Phase.EXECUTE in ranges else measured.goodput(package.size_bytes),
+        goodput=goodput,
         ask_merchant=terms.ask_merchant,
         model=measured.model,
         soak_s=terms.soak_s,
@@ -230,6 +251,12 @@ def _upgrade(package: PackageRow, terms: Terms, measured: Measured) -> Estimate:
         in_state_s=0.0,
         rat=measured.rat,
     )
+    return nightly(found, package.size_bytes, package.size_bytes, allowances)
+
+
+def _unsent(counts: Mapping[tuple[int, UpgradeState], int], size_bytes: int) -> int:
+    """Bytes that its terminals still have to be sent, those under way counted whole."""
+    return size_bytes * sum(count for (_, state), count in counts.items() if state not in HOLDS_ALL | FINAL)
 
 
 def _remaining(

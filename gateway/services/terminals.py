@@ -9,10 +9,11 @@ from typing import Final
 from gateway.core.effects import Append
 from gateway.core.states import UpgradeState
 from gateway.errors import NotFoundError, RequestError, TooLargeError
-from gateway.services import cursors
+from gateway.services import budgets, cursors
+from gateway.services.budgets import Budget
 from gateway.services.context import Services
 from gateway.services.pages import Page, page_of
-from gateway.store import ledger, terminals, transfers, upgrades
+from gateway.store import campaigns, ledger, terminals, transfers, upgrades
 from gateway.store.ledger import Entry
 from gateway.store.selection import TerminalFilter
 from gateway.store.terminals import Registration, TerminalRow, UnknownTerminal
@@ -39,6 +40,8 @@ class TerminalDetail:
 
     row: TerminalRow
     open_upgrade: UpgradeRow | None
+    budgets: Sequence[Budget]
+    """Those that a transfer to it keeps to, the narrowest first."""
     transfers: Sequence[TransferRow]
     history: Sequence[Entry]
 
@@ -79,9 +82,11 @@ async def show(services: Services, terminal: str) -> TerminalDetail:
         under_way = (await upgrades.load_open(tx, [terminal])).get(terminal, [])
         history = await ledger.of_terminal(tx, terminal, limit=HISTORY_COUNT)
         moved = await transfers.of_terminal(tx, terminal)
-    begun = [upgrade for upgrade in under_way if upgrade.state is not UpgradeState.SCHEDULED]
-    current = next(iter(begun or under_way), None)
-    return TerminalDetail(row=row, open_upgrade=current, transfers=moved, history=history)
+        begun = [upgrade for upgrade in under_way if upgrade.state is not UpgradeState.SCHEDULED]
+        current = next(iter(begun or under_way), None)
+        campaign = None if current is None else await campaigns.get(tx, current.campaign)
+        limits = await budgets.of_terminal(services, tx, row, campaign)
+    return TerminalDetail(row=row, open_upgrade=current, budgets=limits, transfers=moved, history=history)
 
 
 async def history(services: Services, terminal: str, *, cursor: str | None, limit: int) -> Page[Entry]:

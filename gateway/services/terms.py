@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
+from gateway.core.budgets import Limit
 from gateway.core.pace import Rollout
 from gateway.core.plan import DEADLINES_S
 from gateway.core.states import UpgradeState
@@ -54,6 +55,11 @@ class Terms:
     deadlines_s: Mapping[str, float] = field(default_factory=dict)
     """Longest stay by state; a state that is missing keeps its usual one."""
 
+    # what its transfers may take together
+    bytes_per_s: int = 0
+    bytes_per_day: int = 0
+    """0 sets no limit; a person may set another while it runs (``budgets``)."""
+
     # what comes between staged and install
     install_window: Mapping[str, Any] | None = None
     """Installs begin inside it only (``windows``); ``None``: at any time."""
@@ -81,6 +87,7 @@ class Terms:
             _check(1 <= longest_s <= YEAR_S, "deadlines_s", f"1 to {YEAR_S:g} seconds for each state")
         windows.normal(self.install_window)
         self.rollout()
+        self.limit()
 
     @property
     def needed(self) -> int:
@@ -101,6 +108,10 @@ class Terms:
             forgiven_count=self.forgiven_count,
             canary_waived=self.canary_waived,
         )
+
+    def limit(self) -> Limit:
+        """The core's view of its budget; ``RequestError`` (``budget_invalid``)."""
+        return Limit(bytes_per_s=self.bytes_per_s, bytes_per_day=self.bytes_per_day)
 
     def deadline_s(self, state: UpgradeState) -> float | None:
         """The longest stay in ``state``; ``None`` where only the campaign's end counts."""

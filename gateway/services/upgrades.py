@@ -6,11 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.estimate import Estimate, Goodput, estimate_upgrade
+from gateway.core.allowance import capped, limits_rate, nightly
+from gateway.core.budgets import Scope
+from gateway.core.estimate import Estimate, Goodput, Phase, estimate_upgrade
 from gateway.core.staging import delayed
-from gateway.core.states import FINAL, UpgradeState
+from gateway.core.states import FINAL, HOLDS_PACKAGE, UpgradeState
 from gateway.errors import NotFoundError, RequestError
-from gateway.services import cursors
+from gateway.services import budgets, cursors
+from gateway.services.budgets import Budget
 from gateway.services.campaigns import known_campaign
 from gateway.services.context import Services
 from gateway.services.durations import PhaseTime, phases_of
@@ -18,8 +21,9 @@ from gateway.services.measured import Measured
 from gateway.services.packages import known_package
 from gateway.services.pages import Page, page_of
 from gateway.services.terms import of_settings
-from gateway.services.windows import wait_of, waits_for
-from gateway.store import ledger, terminals, transfers, upgrades
+from gateway.services.waiting import waits_for
+from gateway.services.windows import wait_of
+from gateway.store import ledger, progress, terminals, transfers, upgrades
 from gateway.store.campaigns import CampaignRow
 from gateway.store.ledger import Entry
 from gateway.store.packages import PackageRow
@@ -39,7 +43,7 @@ class Seen:
 
     row: UpgradeRow
     waits: str
-    """Until when it waits to install or to be tried or offered again; else empty."""
+    """What it waits for to install or to be tried or offered again, and until when; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,21 +103,36 @@ async def show(services: Services, upgrade: str) -> UpgradeDetail:
         terminal = (await terminals.load(tx, [row.terminal]))[row.terminal]
         history = await ledger.of_upgrade(tx, upgrade, limit=HISTORY_MAX)
         measured = await services.measured.of(tx, campaign, now_us)
+        limits = await budgets.of_terminal(services, tx, terminal, campaign)
+        at_once = await progress.occupied(tx, row.campaign)
         own = () if measured.knows_transfers else await transfers.rates_of_terminal(tx, row.terminal)
     steps = [Step(state=one.to_state, entered_us=one.at_us) for one in history if one.from_state != one.to_state]
     received_bytes, wasted_bytes = _bytes_of(history)
     return UpgradeDetail(
         row=row,
-        waits=waits_for(row, campaign, now_us),
+        waits=waits_for(row, campaign, now_us, _limit_bytes(history)),
         campaign=campaign,
         package=package,
         terminal=terminal,
         history=history,
         phases=phases_of(steps, now_us, from_us=campaign.started_us or campaign.created_us),
-        estimate=None if row.state in FINAL else _estimate(row, campaign, package, terminal, measured, own, now_us),
+        estimate=None
+        if row.state in FINAL
+        else _estimate(row, campaign, package, terminal, _Known(measured, own, limits, at_once), now_us),
         received_bytes=received_bytes,
         wasted_bytes=wasted_bytes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What an estimate begins with: what the campaign measured, until then the terminal's earlier transfers; and budgets."""
+
+    measured: Measured
+    own_bps: Sequence[float]
+    limits: Sequence[Budget]
+    at_once: int
+    """Upgrades of its campaign under way, which share some of these."""
 
 
 def _unknown(upgrade: str) -> NotFoundError:
@@ -125,19 +144,23 @@ def _estimate(
     campaign: CampaignRow,
     package: PackageRow,
     terminal: TerminalRow,
-    measured: Measured,
-    own_bps: Sequence[float],
+    known: _Known,
     now_us: int,
 ) -> Estimate:
-    """``own_bps`` are this terminal's earlier transfers, for as long as the campaign has measured none."""
     terms = of_settings(campaign.settings)
     in_state_s = max(0.0, (now_us - row.state_since_us) / 1e6)
-    goodput = Goodput.of(own_bps) or measured.goodput(package.size_bytes)
+    measured = known.measured
+    goodput = Goodput.of(known.own_bps) or measured.goodput(package.size_bytes)
     if row.state is UpgradeState.TRANSFERRING and row.have_bytes and in_state_s >= OWN_RATE_AFTER_S:
         goodput = Goodput.of([row.have_bytes / in_state_s])
+    rat = terminal.facts.rat if terminal.facts else ""
+    bytes_left = max(0, package.size_bytes - row.have_bytes)
+    allowances = [one.allowance(now_us, 1 if one.scope is Scope.TERMINAL else known.at_once) for one in known.limits]
+    if limits_rate(allowances) and Phase.EXECUTE not in measured.ranges():
+        goodput = capped(goodput or Goodput.usual(rat), allowances)
     found = estimate_upgrade(
         size_bytes=package.size_bytes,
-        bytes_left=max(0, package.size_bytes - row.have_bytes),
+        bytes_left=bytes_left,
         goodput=goodput,
         ask_merchant=terms.ask_merchant,
         model=terminal.model,
@@ -145,10 +168,18 @@ def _estimate(
         measured=measured.ranges(),
         state=row.state,
         in_state_s=in_state_s,
-        rat=terminal.facts.rat if terminal.facts else "",
+        rat=rat,
         silent_s=0.0 if terminal.online else max(0.0, (now_us - terminal.seen_us) / 1e6) if terminal.seen_us else 0.0,
     )
+    if row.state not in HOLDS_PACKAGE:
+        found = nightly(found, package.size_bytes, bytes_left, allowances)
     return delayed(found, wait_of(found, row, campaign.settings, terminal.facts.time_zone if terminal.facts else "", now_us))
+
+
+def _limit_bytes(history: Sequence[Entry]) -> int:
+    """The day's budget that was used up last, as the ledger has it."""
+    found = next((one.evidence.get("limit_bytes") for one in reversed(history) if one.what == "budget_spent"), 0)
+    return found if isinstance(found, int) else 0
 
 
 def _bytes_of(history: Sequence[Entry]) -> tuple[int | None, int | None]:

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-from gateway.core.effects import Append, Save, SaveOrder, SaveTerminal, SaveTransfer, SaveUpgrade
+from gateway.core.effects import Append, Save, SaveDay, SaveOrder, SaveTerminal, SaveTransfer, SaveUpgrade
 from gateway.core.transfer.account import PauseCause, Quantiles
 from gateway.errors import StoreError
 from gateway.store import jsontext
@@ -39,6 +39,10 @@ _TRANSFER: Final = (
     f"VALUES ({', '.join('?' * len(_TRANSFER_COLUMNS))}) ON CONFLICT (upgrade, transfer) DO UPDATE SET "
     + ", ".join(f"{name}=excluded.{name}" for name in _TRANSFER_COLUMNS if name not in _FIXED)
 )
+_DAY: Final = (
+    "INSERT INTO budget_days (scope, name, ends_us, used_bytes) VALUES (?,?,?,?) "
+    "ON CONFLICT (scope, name) DO UPDATE SET ends_us=excluded.ends_us, used_bytes=excluded.used_bytes"
+)
 _NOT_MEASURED: Final = (None,) * len(QUANTILE_PARTS)
 
 _Row = tuple[object, ...]
@@ -56,6 +60,7 @@ def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
     upgrades: list[_Row] = []
     orders: list[_Row] = []
     accounts: list[_Row] = []
+    days: list[_Row] = []
     entries: list[_Row] = []
 
     for save in saves:
@@ -74,6 +79,8 @@ def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
                 orders.append(
                     (str(save.status), str(save.code), save.at_us, jsontext.dump_evidence(save.data), save.order, save.terminal)
                 )
+            case SaveDay():
+                days.append((save.scope.value, save.name, save.ends_us, save.used_bytes))
             case _:
                 assert_never(save)
 
@@ -83,11 +90,12 @@ def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
         ("upgrades", _UPGRADE, upgrades),
         ("orders", _ORDER, orders),
         ("transfers", _TRANSFER, accounts),
+        ("budget_days", _DAY, days),
         ("ledger", _APPEND, entries),
     ):
         if rows and connection.executemany(statement, rows).rowcount != len(rows):
             raise StoreError(f"a row of {what} to be saved does not exist", code="store_row_missing", table=what)
-    return len(terminals) + len(upgrades) + len(orders) + len(accounts) + len(entries)
+    return len(terminals) + len(upgrades) + len(orders) + len(accounts) + len(days) + len(entries)
 
 
 def _entry(save: Append) -> _Row:

@@ -19,6 +19,8 @@ LEDGER: Final = "ledger"
 CAMPAIGNS: Final = "campaigns"
 #: Rung when a person or backend ordered something.
 ORDERS: Final = "orders"
+#: Rung when a budget of bytes was set.
+BUDGETS: Final = "budgets"
 
 
 class Doorbell:

@@ -190,6 +190,28 @@ transfers = sa.Table(
     sa.Index("transfers_by_time", "started_us"),
 )
 
+#: Budgets that a person has set; what is NULL, or has no row, is as the settings or the campaign's terms say.
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),  # empty: the gateway's own, or what holds for all terminals or sites
+    sa.Column("bytes_per_s", sa.BigInteger),
+    sa.Column("bytes_per_day", sa.BigInteger),
+    _number("set_us"),
+    _text("set_by"),
+)
+
+#: What was granted of each budget in the day that ended last or runs now: one row for each, whatever time passes.
+budget_days = sa.Table(
+    "budget_days",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("ends_us", sa.BigInteger, nullable=False),
+    sa.Column("used_bytes", sa.BigInteger, nullable=False),
+)
+
 #: Orders that are not part of an upgrade.
 orders = sa.Table(
     "orders",

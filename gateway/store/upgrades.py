@@ -110,6 +110,13 @@ async def page_open(
     return await _rows(db, statement.order_by(upgrades.c.id).limit(limit))
 
 
+async def page_coded(db: Source, codes: Collection[str], *, after: str = "", limit: int = 500) -> Sequence[UpgradeRow]:
+    """The next ``limit`` upgrades by id that wait, scheduled or deferred, for a reason in ``codes``."""
+    waiting = (UpgradeState.SCHEDULED.value, UpgradeState.DEFERRED.value)
+    statement = sa.select(upgrades).where(upgrades.c.state.in_(waiting), upgrades.c.code.in_(sorted(codes)))
+    return await _rows(db, statement.where(upgrades.c.id > after).order_by(upgrades.c.id).limit(limit))
+
+
 async def page(
     db: Source,
     campaign: str,

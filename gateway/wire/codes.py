@@ -28,6 +28,7 @@ class What(StrEnum):
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    HELD = "held"
 
 
 class Code(StrEnum):
@@ -76,6 +77,11 @@ class Code(StrEnum):
     KIND_UNSUPPORTED = "kind_unsupported"
     UPGRADE_UNKNOWN = "upgrade_unknown"
     BUSY = "busy"
+    # no more bytes today
+    TERMINAL_BUDGET_SPENT = "terminal_budget_spent"
+    SITE_BUDGET_SPENT = "site_budget_spent"
+    CAMPAIGN_BUDGET_SPENT = "campaign_budget_spent"
+    GATEWAY_BUDGET_SPENT = "gateway_budget_spent"
 
 
 class OrderKind(StrEnum):
@@ -95,6 +101,7 @@ class OrderKind(StrEnum):
     UNLOCK = "unlock"
     MESSAGE = "message"
     INSPECT = "inspect"
+    UPGRADE_HOLD = "upgrade.hold"
 
 
 class ResultStatus(StrEnum):

@@ -24,7 +24,7 @@ from gateway.trust.keys import KeyRing
 from gateway.wire.codec import encode
 from gateway.wire.messages import Presence
 from gateway.wire.topics import up
-from tests.unit.engine.line import Book, Line, SetClock, Zeros
+from tests.unit.engine.line import Book, Free, Line, SetClock, Zeros
 
 
 class Mouth(Line):
@@ -66,7 +66,7 @@ async def hear(db: Database, mouth: Mouth) -> Counter[str]:
         is_current=sessions.is_current,
         on_committed=lambda: None,
     )
-    pump = Pump(mouth, Zeros(), mouth.clock, rate_bps=1e6, counters=counters)
+    pump = Pump(mouth, Zeros(), mouth.clock, Free(), on_spent=lambda *_: None, counters=counters)
     dispatcher = Dispatcher(db, sessions, executor, pump, Timers(mouth.clock), mouth.clock, counters, random.Random(1))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatcher.run_control, mouth)

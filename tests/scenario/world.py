@@ -21,7 +21,7 @@ from device_sim.profiles import load_profile
 from device_sim.terminal import Terminal as Device
 from gateway.core.attendance import Terms
 from gateway.core.effects import CloseTransfer, Effect, OpenTransfer, SaveTerminal, SendOrder, SendReceipt, SendWelcome
-from gateway.core.events import Acked, Event, Heard, Install, Start, Tick, Unsure
+from gateway.core.events import Acked, BudgetSpent, Event, Heard, Install, Start, Tick, Unsure
 from gateway.core.plan import Plan
 from gateway.core.snapshot import restore, save
 from gateway.core.states import ACTIVE, FINAL, UpgradeState
@@ -33,6 +33,7 @@ from gateway.wire.codec import decode, encode
 from gateway.wire.messages import Ack, Chunk, Hello, Presence, Report, Result
 from tests.scenario.book import Book
 from tests.scenario.props import DAY_S, ORDER_KEY, ORDERS, PAYLOAD, PLAN, PUBLISHERS, START, Air, Node
+from tests.scenario.till import Till
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class World:
     now: float = START
     nodes: dict[str, Node] = field(default_factory=dict)
     sessions: dict[str, Terminal] = field(default_factory=dict)
+    till: Till = field(default_factory=Till)
     book: Book = field(default_factory=Book)
     sent_bytes: dict[str, int] = field(default_factory=dict)
     rng: Random = field(init=False)
@@ -162,7 +164,7 @@ class World:
         if upgrade is not None and session.online and upgrade.state is UpgradeState.SCHEDULED:
             if self.now >= upgrade.not_before:
                 self._commit(name, session.handle(Start(), self.now))
-            else:
+            if upgrade.state is UpgradeState.SCHEDULED:  # not yet, or not ready
                 self._once(f"start:{name}", upgrade.not_before, lambda: self._apply(name, Tick()))
         self._once(f"tick:{name}", session.deadline(), lambda: self._apply(name, Tick()))
 
@@ -214,19 +216,20 @@ class World:
         transfer = session.transfer
         if transfer is None:
             return
-        while (piece := transfer.next_chunk(self.now)) is not None:
+        while (piece := self.till.next_chunk(name, transfer, self.now)) is not None:
             data = PAYLOAD[piece.offset_bytes : piece.offset_bytes + piece.length_bytes]
             self.sent_bytes[name] = self.sent_bytes.get(name, 0) + len(data)
             chunk = Chunk(
                 transfer=transfer.id, number=piece.number, index=piece.block, stamp_ms=int(self.now * 1000), data=data
             )
-            bulk = not session.single
-            connection, arrives_at = node.bulk if bulk else node.control, node.behind(len(data), self.now, self.air)
+            connection, arrives_at = node.control if session.single else node.bulk, node.behind(len(data), self.now, self.air)
             if self.rng.random() >= self.air.lose_chunk:
                 node.queue(connection, len(data))
                 self._at(arrives_at, partial(node.queue, connection, -len(data)))
-                self._at(arrives_at, partial(self._arrive, node, "chunk", encode(chunk), connection, bulk=bulk))
-        if transfer.wake_at < float("inf"):
+                self._at(arrives_at, partial(self._arrive, node, "chunk", encode(chunk), connection, bulk=not session.single))
+        if spent := self.till.spent(name):
+            self._apply(name, BudgetSpent(spent))
+        elif transfer.wake_at < float("inf"):
             self._once(f"pump:{name}", transfer.wake_at, lambda: self._pump(name))
 
     # -- the air

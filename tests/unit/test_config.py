@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config import load, read_private_key, read_public_key
-from gateway.errors import ConfigError
+from gateway.core.budgets import Limit
+from gateway.errors import ConfigError, RequestError
 from gateway.trust.keys import private_text, public_of, public_text
 
 Write = Callable[[str], Path]
@@ -182,3 +183,25 @@ def test_a_broken_key_file_is_named_and_not_quoted(tmp_path: Path, content: byte
 def test_a_missing_key_file_is_named(tmp_path: Path, read: Callable[[Path], bytes]) -> None:
     with pytest.raises(ConfigError, match=r"key file .*k: No such file"):
         read(tmp_path / "k")
+
+
+@pytest.mark.parametrize("value", [-1, 0, 1, 1023, 1024, 262_143, 262_144, 2**50, 2**50 + 1])
+@pytest.mark.parametrize("part", ["bytes_per_s", "bytes_per_day"])
+def test_budgets_are_what_a_limit_of_the_core_takes(write: Write, part: str, value: int) -> None:
+    """The rule stands twice, since settings know nothing of the core."""
+
+    def refused(call: Callable[[], object]) -> bool:
+        try:
+            call()
+        except (ConfigError, RequestError):
+            return True
+        return False
+
+    file = write(f"site_{part} = {value}")
+    assert refused(lambda: load(file)) == refused(lambda: Limit(**{part: value}))
+
+
+def test_a_budgets_day_begins_in_a_zone_that_there_is(write: Write) -> None:
+    assert load(write('budget_zone = "Asia/Shanghai"')).budget_zone == "Asia/Shanghai"
+    with pytest.raises(ConfigError, match=r"budget_zone: .*expected an IANA time zone"):
+        load(write('budget_zone = "Mars/Base"'))

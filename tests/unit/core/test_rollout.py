@@ -242,7 +242,7 @@ def test_with_nothing_left_to_start_it_says_what_is_under_way() -> None:
     decision = ask(rollout(), wave(0, succeeded=3), wave(1, transferring=2, soaking=4, deferred=1))
 
     assert Verdict.HOLD is decision.verdict
-    assert decision.reason == "waiting for upgrades: 2 under way, 4 soaking, 1 postponed by the merchant"
+    assert decision.reason == "waiting for upgrades: 2 under way, 4 soaking, 1 deferred (postponed, or a data budget used up)"
 
 
 def test_terminals_that_cannot_start_now_are_waited_for() -> None:

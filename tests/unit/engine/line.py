@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
+from gateway.core.budgets import Bucket
 from gateway.core.effects import Save
 from gateway.core.plan import Target
+from gateway.core.purse import Purse
+from gateway.core.terminal import Terminal
 from gateway.engine.ports import Inbound
 from gateway.errors import StoreError
 
@@ -81,6 +84,27 @@ class SetClock:
     def now(self) -> float:
         """The time set last."""
         return self.time
+
+
+class Free:
+    """Purses without limits, or with the rates given, filled at once."""
+
+    def __init__(self, *rates: Bucket, gate: Bucket | None = None) -> None:
+        self.rates = rates
+        self.gate = gate
+        self.open: set[str] = set()
+
+    def enter(self, session: Terminal, known: Callable[[str], None]) -> Purse:
+        """A new one."""
+        assert known is not None
+        self.open.add(session.id)
+        purse = Purse()
+        purse.fill((), self.rates)
+        return purse
+
+    def leave(self, terminal: str) -> None:
+        """It was open."""
+        self.open.remove(terminal)
 
 
 class Zeros:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,13 @@ from typing import Final
 import anyio
 
 from gateway.core.attendance import Terms
+from gateway.core.budgets import Defaults
+from gateway.core.events import BudgetSpent
 from gateway.core.terminal import Terminal
+from gateway.engine.budgets import Budgets
 from gateway.engine.campaigns import Campaigns
 from gateway.engine.dispatcher import Dispatcher
+from gateway.engine.easing import Easing
 from gateway.engine.executor import Executor
 from gateway.engine.orders import Orders
 from gateway.engine.plans import Plans
@@ -44,6 +48,7 @@ from tests.unit.engine.line import Line, SetClock, Zeros
 
 NOW: Final = 1_790_000_000.0
 SIZE: Final = 1000
+NO_BUDGETS: Final = Defaults()
 PUBLISHER: Final = new_private_key()
 RING: Final = KeyRing([public_of(PUBLISHER)])
 MANIFEST: Final = Manifest(
@@ -101,7 +106,7 @@ class Air(Line):
 class Rig:
     """All parts; ``run_*`` loops are started by the tests that want them."""
 
-    def __init__(self, db: Database, ring: KeyRing = RING) -> None:
+    def __init__(self, db: Database, ring: KeyRing = RING, defaults: Defaults = NO_BUDGETS) -> None:
         self.db = db
         self.clock = SetClock(NOW)
         self.air = Air()
@@ -110,7 +115,15 @@ class Rig:
         self.plans = Plans(db, ring)
         self.sessions = Sessions(db, self.plans, Terms(), self.counters)
         self.writer = Writer(db)
-        self.pump = Pump(self.air, Zeros(), self.clock, rate_bps=0, counters=self.counters)
+        self.budgets = Budgets(db, self.writer, self.clock, defaults, self.counters)
+        self.pump = Pump(
+            self.air,
+            Zeros(),
+            self.clock,
+            self.budgets,
+            on_spent=lambda session, spent: self.dispatcher.apply(session, BudgetSpent(spent)),
+            counters=self.counters,
+        )
         self.executor = Executor(
             self.writer,
             self.air,
@@ -126,8 +139,17 @@ class Rig:
             db, self.sessions, self.executor, self.pump, self.timers, self.clock, self.counters, random.Random(1)
         )
         self.campaigns = Campaigns(
-            db, self.sessions, self.plans, self.dispatcher, self.executor, self.doorbell, self.clock, self.counters
+            db,
+            self.sessions,
+            self.plans,
+            self.dispatcher,
+            self.executor,
+            self.budgets,
+            self.doorbell,
+            self.clock,
+            self.counters,
         )
+        self.easing = Easing(db, self.sessions, self.plans, self.dispatcher, self.executor, self.budgets, self.doorbell)
         self.orders = Orders(db, self.sessions, self.dispatcher, self.doorbell, self.counters)
         self.recovery = Recovery(db, self.sessions, self.dispatcher, self.executor, self.air)
 
@@ -182,6 +204,14 @@ class Rig:
         """The stored states of these terminals' newest upgrades."""
         return {name: (await upgrades.of_terminal(self.db, name))[0].state.value for name in names}
 
+    @asynccontextmanager
+    async def running(self, run: Callable[[], Coroutine[object, object, object]]) -> AsyncIterator[None]:
+        """With one more loop for the length of the block."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            yield
+            tasks.cancel_scope.cancel()
+
     async def until(self, look: Callable[[], object]) -> None:
         """Let the loops run until something holds."""
         with anyio.fail_after(5):
@@ -196,12 +226,13 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(folder: Path, ring: KeyRing = RING) -> AsyncIterator[Rig]:
+async def rigged(folder: Path, ring: KeyRing = RING, defaults: Defaults = NO_BUDGETS) -> AsyncIterator[Rig]:
     """A rig whose writer, executor and control loop run."""
     async with Database.open(folder / "tillgate.db") as db, anyio.create_task_group() as tasks:
-        rig = Rig(db, ring)
+        rig = Rig(db, ring, defaults)
         tasks.start_soon(rig.writer.run)
         tasks.start_soon(rig.executor.run)
+        tasks.start_soon(rig.budgets.run)
         tasks.start_soon(rig.dispatcher.run_control, rig.air)
         yield rig
         tasks.cancel_scope.cancel()

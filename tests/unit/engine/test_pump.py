@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
 
 from gateway.core.attendance import Terms
-from gateway.core.events import Acked
+from gateway.core.budgets import DAY_MIN_BYTES, Account, Bucket, Day, Limit, Scope, Spent
+from gateway.core.events import Acked, BudgetSpent
+from gateway.core.purse import PUBLISH_BYTES, Purse
 from gateway.core.single import CEILING_BYTES
 from gateway.core.states import UpgradeState
 from gateway.core.terminal import Terminal
-from gateway.engine.budget import ByteBudget
 from gateway.engine.pump import Pump
 from gateway.errors import StoreError
 from gateway.wire.codec import decode
 from gateway.wire.messages import Ack, Chunk
 from tests.unit.core.build import NOW, PLAN, brought_to, hello
-from tests.unit.engine.line import Line, SetClock, Zeros
+from tests.unit.engine.line import Free, Line, SetClock, Zeros
+
+
+def _never(session: Terminal, spent: Spent) -> None:
+    raise AssertionError(session.id, spent)
 
 
 def _transferring(name: str, *, chunk_blocks: int = 16, credit_bytes: int = 10**6) -> Terminal:
@@ -62,7 +68,7 @@ async def _pumped(pump: Pump, line: Line, count: int) -> list[tuple[str, Chunk]]
 async def test_transfers_take_turns_and_get_the_same_bytes_whatever_their_chunks() -> None:
     """Deficit round robin."""
     line = Line()
-    pump = Pump(line, Zeros(), SetClock(NOW), rate_bps=0, counters=Counter())
+    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, counters=Counter())
     pump.open(_transferring("small", chunk_blocks=1))
     pump.open(_transferring("large", chunk_blocks=16))
     sent = await _pumped(pump, line, 68)
@@ -76,7 +82,7 @@ async def test_transfers_take_turns_and_get_the_same_bytes_whatever_their_chunks
 async def test_no_transfer_sends_more_than_its_window() -> None:
     """Four chunks of 16 KiB with the fixed window, until an ack comes."""
     line = Line()
-    pump = Pump(line, Zeros(), SetClock(NOW), rate_bps=0, counters=Counter())
+    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, counters=Counter())
     pump.open(_transferring("T1"))
     sent = await _pumped(pump, line, 4)
 
@@ -87,7 +93,7 @@ async def test_no_transfer_sends_more_than_its_window() -> None:
 async def test_chunks_follow_a_terminal_to_the_connection_that_its_hello_names() -> None:
     """And there the first one goes alone, and no more follow than the connection may have in its queue."""
     line, clock = Line(), SetClock(NOW)
-    pump = Pump(line, Zeros(), clock, rate_bps=0, counters=Counter())
+    pump = Pump(line, Zeros(), clock, Free(), on_spent=_never, counters=Counter())
     session = _transferring("T1")
     pump.open(session)
     assert {topic for topic, _ in await _pumped(pump, line, 4)} == {"tg1/dn/T1.b/chunk"}
@@ -121,7 +127,7 @@ async def test_a_file_that_cannot_be_read_stops_nobody_else() -> None:
             return bytes(length)
 
     line, counters = Line(), Counter[str]()
-    pump = Pump(line, Torn(), SetClock(NOW), rate_bps=0, counters=counters)
+    pump = Pump(line, Torn(), SetClock(NOW), Free(), on_spent=_never, counters=counters)
     pump.open(_transferring("T1"))
     pump.wake("T1")
     async with anyio.create_task_group() as tasks:
@@ -136,7 +142,7 @@ async def test_a_file_that_cannot_be_read_stops_nobody_else() -> None:
 async def test_a_closed_transfer_sends_nothing_more() -> None:
     """Its session may be gone."""
     line = Line()
-    pump = Pump(line, Zeros(), SetClock(NOW), rate_bps=0, counters=Counter())
+    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, counters=Counter())
     pump.open(_transferring("T1"))
     pump.close("T1")
     pump.wake("T1")
@@ -145,10 +151,93 @@ async def test_a_closed_transfer_sends_nothing_more() -> None:
     assert await _pumped(pump, line, 0) == []
 
 
-def test_the_budget_lets_a_burst_through_and_then_holds_the_rate() -> None:
-    """Overdrawn by one batch at most."""
-    budget = ByteBudget(1000.0, 500, 0.0)
-    assert budget.spend(500, 0.0) == 0.0
-    assert budget.spend(100, 0.0) == 0.1
-    assert budget.spend(0, 10.0) == 0.0
-    assert ByteBudget(0, 1, 0.0).spend(10**9, 0.0) == 0.0
+async def test_who_has_used_up_its_rate_sleeps_and_all_others_go_on() -> None:
+    """Only the gateway's own rate holds up everybody."""
+    line, purses, counters = Line(), Free(), Counter[str]()
+    pump = Pump(line, Zeros(), SetClock(NOW), purses, on_spent=_never, counters=counters)
+    slow, fast = _transferring("slow"), _transferring("fast")
+    purses.rates = (Bucket(1024),)
+    pump.open(slow)
+    purses.rates = ()
+    pump.open(fast)
+    sent = await _pumped(pump, line, 5)
+    count = Counter(topic for topic, _ in sent)
+
+    assert count == {"tg1/dn/slow.b/chunk": 1, "tg1/dn/fast.b/chunk": 4}
+    assert counters["transfer_budget_waits"] == 1
+    assert slow.transfer is not None
+    assert NOW < slow.transfer.wake_at < NOW + 1
+
+
+async def test_a_sleeper_goes_on_when_its_rate_is_even_again_and_no_ack_wakes_it_before() -> None:
+    line, clock = Line(), SetClock(NOW)
+    pump = Pump(line, Zeros(), clock, Free(Bucket(1024)), on_spent=_never, counters=Counter())
+    pump.open(_transferring("T1"))
+    for passed_s, count in ((0.0, 1), (0.01, 1), (0.1, 2), (10.0, 2), (17.0, 3)):
+        clock.time = NOW + passed_s
+        pump.wake("T1")
+        await _pumped(pump, line, count)
+        assert len(line.sent) == count
+
+
+async def test_the_gateways_own_rate_holds_up_everybody() -> None:
+    line, counters = Line(), Counter[str]()
+    pump = Pump(line, Zeros(), SetClock(NOW), Free(gate=Bucket(16_384)), on_spent=_never, counters=counters)
+    pump.open(_transferring("T1"))
+    pump.open(_transferring("T2"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pump.run)
+        with anyio.fail_after(5):
+            while not counters["budget_waits"]:
+                await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+    assert len(line.sent) == 1
+
+
+async def test_a_spent_day_is_told_once_and_stops_the_transfer_at_the_edge_of_a_segment() -> None:
+    line, told = Line(), list[tuple[str, Spent]]()
+    site = Account(Scope.SITE, "s", Limit(bytes_per_day=DAY_MIN_BYTES), Day(DAY_MIN_BYTES, "UTC", NOW))
+
+    class Site(Free):
+        def enter(self, session: Terminal, known: Callable[[str], None]) -> Purse:
+            purse = super().enter(session, known)
+            purse.fill([site], [])
+            return purse
+
+    def on_spent(session: Terminal, spent: Spent) -> None:
+        told.append((session.id, spent))
+        session.handle(BudgetSpent(spent), NOW)
+
+    pump = Pump(line, Zeros(), SetClock(NOW), Site(), on_spent=on_spent, counters=Counter())
+    session = _transferring("T1")
+    pump.open(session)
+    assert session.transfer is not None
+    transfer = session.transfer.id
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pump.run)
+        for seq in range(2, 8):
+            await anyio.wait_all_tasks_blocked()
+            last = decode("chunk", line.sent[-1][1])
+            assert isinstance(last, Chunk)
+            held = last.index + 16
+            ack = Ack(
+                transfer=transfer,
+                epoch=1,
+                seq=seq,
+                number=last.number,
+                cum=held,
+                ranges=(),
+                credit_bytes=10**6,
+                delay_ms=0,
+                echo_ms=last.stamp_ms,
+            )
+            session.handle(Acked(ack), NOW)
+            pump.wake("T1")
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+    assert [(name, spent.scope) for name, spent in told] == [("T1", Scope.SITE)]
+    assert session.upgrade is not None
+    assert list(session.upgrade.have) == [(0, 1)]
+    assert site.day.used_bytes == sum(len(topic) + len(payload) + PUBLISH_BYTES for topic, payload in line.sent)

@@ -192,6 +192,24 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("upgrade", "transfer"),
     )
+    op.create_table(
+        "budgets",
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("bytes_per_s", sa.BigInteger(), nullable=True),
+        sa.Column("bytes_per_day", sa.BigInteger(), nullable=True),
+        sa.Column("set_us", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("set_by", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("scope", "name"),
+    )
+    op.create_table(
+        "budget_days",
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("ends_us", sa.BigInteger(), nullable=False),
+        sa.Column("used_bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("scope", "name"),
+    )
     op.create_index("transfers_by_campaign", "transfers", ["campaign"], unique=False)
     op.create_index("transfers_by_terminal", "transfers", ["terminal", "started_us"], unique=False)
     op.create_index("transfers_by_time", "transfers", ["started_us"], unique=False)
