@@ -12,7 +12,7 @@ from tests.unit.engine.rig import Rig, rigged
 
 async def recovered(rig: Rig) -> None:
     """One round."""
-    with anyio.move_on_after(0.3):
+    with anyio.move_on_after(1.5):
         await rig.recovery.run()
     await rig.executor.flush()
 
