@@ -1,4 +1,4 @@
-"""The command ``tillgate-sim``: runs the terminals of a scenario, and lists them for the gateway and the broker."""
+"""The command ``tillgate-sim``: runs the terminals of a scenario, lists them for gateway and broker, tells their lives."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from device_sim.history import as_plain, read_lives
 from device_sim.run import Settings, run_scenario
 from device_sim.scenario import Scenario, load_scenario
 from gateway.errors import TillgateError
@@ -42,11 +43,15 @@ def run(
     state: Annotated[
         Path | None, typer.Option(help="Folder for each terminal's own account, at the end and on SIGUSR1.")
     ] = None,
+    flash: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which each terminal's flash outlives this process; what was killed goes on from there."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Run all terminals of SCENARIO until the time is over or the process is told to end."""
     found = _load(scenario)
-    settings = Settings(broker=broker, seed=seed, duration_s=duration, status=status, state=state, quiet=quiet)
+    settings = Settings(broker=broker, seed=seed, duration_s=duration, status=status, state=state, flash=flash, quiet=quiet)
     try:
         run_scenario(found, settings)
     except TillgateError as exc:
@@ -72,6 +77,18 @@ def list_terminals(
     out.writerow(["id", "model", *names])
     for entry in found.entries:
         out.writerow([entry.id, entry.profile.model, *(entry.labels.get(name, "") for name in names)])
+
+
+@app.command()
+def dump(
+    flash: Annotated[Path, typer.Argument(metavar="FOLDER", help="As given to `run --flash`.", exists=True, file_okay=False)],
+) -> None:
+    """Print each terminal's life as its flash holds it, one JSON object a line: reports, receipts, installations, orders.
+
+    Works at any time, also after the simulator was killed.
+    """
+    for terminal, life in read_lives(flash).items():
+        typer.echo(json.dumps(as_plain(terminal, life)))
 
 
 @app.command()

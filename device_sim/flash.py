@@ -8,7 +8,8 @@ Reads see only what is durable. Nothing here knows what the bytes mean.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 
 class PowerLostError(Exception):
@@ -64,9 +65,9 @@ class SegmentPool:
         return found
 
 
-@dataclass(slots=True)
-class _Write:
-    """One waiting write: append to a log, cut a log to a size, put a blob, or erase an area."""
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write: append to a log, cut a log to a size, put a blob, or erase an area."""
 
     place: str
     data: Blob = b""
@@ -80,6 +81,10 @@ class _Write:
         size = self.data.size if isinstance(self.data, Sealed) else len(self.data)
         return max(1, size)
 
+    def kept(self, room: int) -> Write:
+        """What of it is durable when power goes away after ``room`` bytes of it."""
+        return self if room >= self.cost else replace(self, data=_torn(self.data, room))
+
 
 @dataclass(slots=True)
 class Flash:
@@ -91,23 +96,25 @@ class Flash:
     """Power is lost after this many more bytes have been made durable; ``None``: never."""
     written_bytes: int = 0
     """All bytes made durable so far."""
-    _waiting: list[_Write] = field(default_factory=list)
+    medium: Callable[[Sequence[Write]], None] | None = None
+    """Told all that has just become durable, in order, before ``sync`` returns (``flash_file``)."""
+    _waiting: list[Write] = field(default_factory=list)
 
     def append(self, log: str, data: bytes) -> None:
         """Add to the end of a log."""
-        self._waiting.append(_Write(log, data))
+        self._waiting.append(Write(log, data))
 
     def truncate(self, log: str, size: int) -> None:
         """Cut a log to its first ``size`` bytes."""
-        self._waiting.append(_Write(log, truncate_to=size))
+        self._waiting.append(Write(log, truncate_to=size))
 
     def put(self, area: str, index: int, blob: Blob) -> None:
         """Write blob ``index`` of an area."""
-        self._waiting.append(_Write(area, blob, index))
+        self._waiting.append(Write(area, blob, index))
 
     def erase(self, area: str) -> None:
         """Forget all blobs of an area."""
-        self._waiting.append(_Write(area, erase=True))
+        self._waiting.append(Write(area, erase=True))
 
     def read_log(self, log: str) -> bytes:
         """The durable bytes of a log."""
@@ -140,25 +147,31 @@ class Flash:
 
     def power_cut(self, kept_bytes: int) -> None:
         """Keep the first ``kept_bytes`` of the waiting writes, the last of them torn if need be, and lose the rest."""
+        durable: list[Write] = []
         for write in self._waiting:
             if kept_bytes <= 0:
                 break
-            self._apply(write, kept_bytes)
+            durable.append(write.kept(kept_bytes))
+            self.written_bytes += min(kept_bytes, write.cost)
             kept_bytes -= write.cost
         self._waiting.clear()
+        if durable and self.medium is not None:
+            self.medium(durable)
+        for write in durable:
+            self.apply(write)
 
-    def _apply(self, write: _Write, room: int) -> None:
-        self.written_bytes += min(room, write.cost)
+    def apply(self, write: Write) -> None:
+        """Make one write durable; also how a flash is built anew from what its medium was told."""
         if write.erase:
             self.areas.pop(write.place, None)
         elif write.truncate_to is not None:
             del self.logs.setdefault(write.place, bytearray())[write.truncate_to :]
-        elif write.index is None:
-            if isinstance(write.data, Sealed):
-                raise AssertionError(write.place)
-            self.logs.setdefault(write.place, bytearray()).extend(write.data[:room])
+        elif write.index is not None:
+            self.areas.setdefault(write.place, {})[write.index] = write.data
+        elif isinstance(write.data, Sealed):
+            raise AssertionError(write.place)
         else:
-            self.areas.setdefault(write.place, {})[write.index] = write.data if room >= write.cost else _torn(write.data, room)
+            self.logs.setdefault(write.place, bytearray()).extend(write.data)
 
 
 def _torn(blob: Blob, room: int) -> Blob:

@@ -20,7 +20,7 @@ from gateway.wire.messages import Plain
 LOGS: Final = ("journal0", "journal1")
 COMPACT_BYTES: Final = 4096  # a log may grow by this much beyond twice its snapshot
 _HEADER: Final = struct.Struct(">II")  # length, chained CRC
-_GENERATION: Final = ""  # the key of a snapshot's generation; no other key is empty
+GENERATION: Final = ""  # the key of a snapshot's generation; no other key is empty
 
 
 class Journal:
@@ -95,7 +95,7 @@ class Journal:
 
     def _compact(self) -> None:
         other = LOGS[1 - LOGS.index(self._log)]
-        record, crc = _frame({_GENERATION: self._generation + 1, **self._state}, 0)
+        record, crc = _frame({GENERATION: self._generation + 1, **self._state}, 0)
         self._flash.truncate(other, 0)
         self._flash.append(other, record)
         self._flash.sync()
@@ -118,22 +118,30 @@ class _Log:
                 else:
                     self.state[key] = value
             if self.generation < 0:
-                generation = self.state.pop(_GENERATION, None)
+                generation = self.state.pop(GENERATION, None)
                 self.generation = generation if isinstance(generation, int) else 0
                 self.snapshot_size = self.size
         self.torn = self.size < len(data)
 
     def _next(self, data: bytes) -> dict[str, Plain] | None:
-        if self.size + _HEADER.size > len(data):
+        found = read_record(data, self.size, self.crc)
+        if found is None:
             return None
-        length, crc = _HEADER.unpack_from(data, self.size)
-        body = data[self.size + _HEADER.size : self.size + _HEADER.size + length]
-        if len(body) < length or length == 0 or zlib.crc32(body, self.crc) != crc:
-            return None
-        self.size += _HEADER.size + length
-        self.crc = crc
-        changes: dict[str, Plain] = msgpack.unpackb(body, use_list=False)
+        changes, self.size, self.crc = found
         return changes
+
+
+def read_record(data: bytes, at: int, crc: int) -> tuple[dict[str, Plain], int, int] | None:
+    """The record at ``at`` whose predecessor had ``crc``: its changes, where it ends, its CRC; ``None`` when it is torn."""
+    if at + _HEADER.size > len(data):
+        return None
+    length, expected = _HEADER.unpack_from(data, at)
+    at += _HEADER.size
+    body = data[at : at + length]
+    if len(body) < length or length == 0 or zlib.crc32(body, crc) != expected:
+        return None
+    changes: dict[str, Plain] = msgpack.unpackb(body, use_list=False)
+    return changes, at + length, expected
 
 
 def _frame(changes: dict[str, Plain], crc: int) -> tuple[bytes, int]:

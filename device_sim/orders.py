@@ -29,7 +29,7 @@ class OrderBook:
     def __init__(self, board: Board, outbox: Outbox) -> None:
         self._board = board
         self._outbox = outbox
-        counter, shard_epoch, clock_floor_ms, self._number = _integers(board.journal.get(_GATE), 4)
+        counter, shard_epoch, clock_floor_ms, self._number, _ = _integers(board.journal.get(_GATE), 5)
         self._places: dict[str, int] = {}
         entries = (_entry(board.journal.get(key)) for key in board.journal.keys("o/"))
         for number, order_id, _, _ in sorted(entries):
@@ -50,7 +50,7 @@ class OrderBook:
             return None
 
         if verdict == "repeat":
-            self._save_gate()
+            self._save_gate(order)
             self._answer_again(order.id)
             return None
         self._number += 1
@@ -58,7 +58,7 @@ class OrderBook:
         while len(self._places) > KNOWN_IDS:
             del self._places[next(iter(self._places))]
         self._write(self._number, order.id, "", b"")
-        self._save_gate()
+        self._save_gate(order)
         return order
 
     def answer(self, order_id: str, kind: str, payload: bytes) -> None:
@@ -95,9 +95,11 @@ class OrderBook:
     def _write(self, number: int, order_id: str, kind: str, payload: bytes) -> None:
         self._board.journal.set(f"o/{number % KNOWN_IDS}", (number, order_id, kind, payload))
 
-    def _save_gate(self) -> None:
+    def _save_gate(self, order: Order) -> None:
+        """The gate, and the epoch of the order that it has just let through: whoever reads the journal later can judge it."""
         gate = self.gate
-        self._board.journal.set(_GATE, (gate.counter, gate.shard_epoch, gate.clock_floor_ms, self._number))
+        saved = (gate.counter, gate.shard_epoch, gate.clock_floor_ms, self._number, order.shard_epoch)
+        self._board.journal.set(_GATE, saved)
 
 
 def _integers(value: object, count: int) -> tuple[int, ...]:

@@ -37,6 +37,7 @@ class Settings:
     duration_s: float = 0.0
     status: Path | None = None
     state: Path | None = None
+    flash: Path | None = None
     quiet: bool = False
 
 
@@ -55,9 +56,11 @@ def run_scenario(scenario: Scenario, settings: Settings) -> None:
 async def _run(scenario: Scenario, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     unix_base_ms = int((time.time() - loop.time()) * 1000)
-    swarm = Swarm(scenario.plans(unix_base_ms), scenario.broker.address([entry.id for entry in scenario.entries]))
-    if settings.state is not None:
-        settings.state.mkdir(parents=True, exist_ok=True)
+    address = scenario.broker.address([entry.id for entry in scenario.entries])
+    swarm = Swarm(scenario.plans(unix_base_ms), address, settings.flash)
+    for folder in (settings.state, settings.flash):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
     if settings.status is not None:
         settings.status.touch()  # a file that cannot be written is said now, not out of the middle
 

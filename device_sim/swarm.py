@@ -12,6 +12,7 @@ import ssl
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ import anyio.lowlevel
 
 from device_sim.faults import Faults
 from device_sim.flash import Flash, SegmentPool
+from device_sim.flash_file import SUFFIX, open_flash
 from device_sim.member import Credentials, Member, Tally
 from device_sim.mqtt import Connection
 from device_sim.options import Identity, Options
@@ -61,9 +63,10 @@ class BrokerAddress:
 class Swarm:
     """All terminals of a scenario."""
 
-    def __init__(self, plans: Sequence[Plan], broker: BrokerAddress) -> None:
-        """Nothing happens before ``run``."""
+    def __init__(self, plans: Sequence[Plan], broker: BrokerAddress, flash: Path | None = None) -> None:
+        """Nothing happens before ``run``. ``flash`` is a folder in which the terminals' flash outlives the process."""
         self._plans = plans
+        self._flash = flash
         self._broker = broker
         self._queue_send, self._queue = anyio.create_memory_object_stream[tuple[Member, Connection]](float("inf"))
         self.pool = SegmentPool()
@@ -139,8 +142,9 @@ class Swarm:
 
     def _member(self, plan: Plan, loop: asyncio.AbstractEventLoop, now: float) -> Member:
         rng = Random(plan.seed)
+        flash = Flash() if self._flash is None else open_flash(self._flash / f"{plan.identity.id}{SUFFIX}")
         terminal = Terminal(
-            plan.profile, plan.identity, Flash(), rng, options=plan.options, faults=plan.faults, pool=self.pool, now=now
+            plan.profile, plan.identity, flash, rng, options=plan.options, faults=plan.faults, pool=self.pool, now=now
         )
         return Member(terminal, plan.credentials, self, self.tally, loop)
 
