@@ -86,7 +86,10 @@ class MqttLink:
     async def run(self) -> None:
         """Connect, and again after each loss with full jitter, until cancelled."""
         backoff = Backoff(
-            base_s=self._settings.backoff_base_s, cap_s=self._settings.backoff_cap_s, stable_s=self._settings.stable_s
+            base_s=self._settings.backoff_base_s,
+            cap_s=self._settings.backoff_cap_s,
+            away_cap_s=self._settings.backoff_away_cap_s,
+            stable_s=self._settings.stable_s,
         )
         was_up = True
         while True:

@@ -34,6 +34,9 @@ class LinkSettings:
     """How long the broker may take for the handshake, the CONNACK, the SUBACK, and the acknowledgement of one ``publish``."""
     backoff_base_s: float = 1.0
     backoff_cap_s: float = 30.0
+    """Between a connection that did not last and the next try, at most."""
+    backoff_away_cap_s: float = 5.0
+    """Between two tries while the broker does not answer, at most."""
     stable_s: float = 60.0
     """A connection that lasted as long as this was a good one: the next loss starts again at ``backoff_base_s``."""
 

@@ -8,13 +8,24 @@ from gateway.link.backoff import RIVAL_AFTER, Backoff
 
 
 def backoff() -> Backoff:
-    return Backoff(base_s=1.0, cap_s=30.0, stable_s=60.0)
+    return Backoff(base_s=1.0, cap_s=30.0, away_cap_s=5.0, stable_s=60.0)
 
 
-def test_ceiling_doubles_from_base_to_cap_while_the_broker_is_away() -> None:
+def test_ceiling_doubles_from_base_to_a_low_cap_while_the_broker_is_away() -> None:
     delays = backoff()
 
-    assert [delays.failed(chance=1.0) for _ in range(7)] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert [delays.failed(chance=1.0) for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+def test_broker_that_was_away_after_some_losses_is_not_waited_for_longer() -> None:
+    """Three restarts within a minute, and then one that takes a while: it is found within seconds of its return."""
+    delays = backoff()
+    for _ in range(3):
+        delays.ended(lived_s=5.0, chance=1.0)
+        delays.failed(chance=1.0)
+
+    assert delays.ended(lived_s=5.0, chance=1.0) == 8.0
+    assert [delays.failed(chance=1.0) for _ in range(4)] == [1.0, 2.0, 4.0, 5.0]
 
 
 def test_jitter_is_full() -> None:
@@ -25,7 +36,8 @@ def test_jitter_is_full() -> None:
 def test_years_of_failures_do_not_overflow() -> None:
     delays = backoff()
 
-    assert [delays.failed(chance=1.0) for _ in range(5_000)][-1] == 30.0
+    assert [delays.failed(chance=1.0) for _ in range(5_000)][-1] == 5.0
+    assert [delays.ended(lived_s=1.0, chance=1.0) for _ in range(5_000)][-1] == 30.0
 
 
 def test_connection_that_lasted_starts_again_at_base() -> None:
