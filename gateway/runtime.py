@@ -246,7 +246,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
         easing=Easing(db, sessions, plans, dispatcher, executor, budgets, doorbell),
         campaigns=Campaigns(db, sessions, plans, dispatcher, executor, budgets, doorbell, clock, counters),
         orders=Orders(db, sessions, dispatcher, doorbell, counters),
-        recovery=Recovery(db, sessions, dispatcher, executor, control),
+        recovery=Recovery(db, sessions, dispatcher, executor, control, clock),
         hearing={"control": Hearing(control, "control"), "bulk": Hearing(bulk, "bulk")},
         counters=counters,
         user=settings.broker_username or settings.broker_client_id,

@@ -59,14 +59,18 @@ class Attendance:
     online: bool = False
     deadline: float = _NEVER
     """When it counts as offline unless it is heard before."""
+    born_at: float = 0.0
+    """When its present session was first heard of."""
     _asked_at: float = 0.0
 
-    def born(self, epoch: int) -> bool:
+    def born(self, epoch: int, now: float) -> bool:
         """A birth or hello of ``epoch`` came; whether the terminal is on a new session. Older epochs change nothing."""
         if epoch < self.epoch:
             return False
         is_new = epoch > self.epoch
-        self.epoch = epoch
+        if is_new:
+            self.epoch = epoch
+            self.born_at = now
         self.online = True
         self.deadline = _NEVER
         return is_new
@@ -74,7 +78,7 @@ class Attendance:
     def take(self, presence: Presence, now: float) -> bool:
         """A birth or death came; whether it opened a new session."""
         if presence.online:
-            return self.born(presence.epoch)
+            return self.born(presence.epoch, now)
         if presence.epoch == self.epoch and self.online:
             self.deadline = now + self.terms.offline_grace_s
         return False

@@ -148,7 +148,7 @@ class Terminal:
 
     def _hello(self, hello: Hello, now: float, out: list[Effect]) -> list[Append]:
         is_current = hello.epoch >= self.presence.epoch
-        if self.presence.born(hello.epoch):
+        if self.presence.born(hello.epoch, now):
             self.out.send_again()
         # A terminal whose epoch was lost learns from the welcome the one to exceed, or it would stay unheard for ever.
         out.append(self._welcome(now))

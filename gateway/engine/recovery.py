@@ -1,7 +1,8 @@
 """After a start or an outage of the link: what was believed of the terminals may be stale, so they are asked, not all at once.
 
-Only terminals that were online are asked, at ``ASK_PER_S``; one that stays silent counts as offline a minute later. Transfers
-do not wait for this: a terminal's next ack says all that its transfer needs.
+Only terminals that were online are asked, at ``ASK_PER_S``; one that stays silent counts as offline a minute later. One that
+has begun a new session meanwhile, as all do after a broker's death, is left alone. Transfers do not wait for this: a terminal's
+next ack says all that its transfer needs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import structlog
 
 from gateway.core.events import Tick, Unsure
 from gateway.core.states import FINAL, UpgradeState
+from gateway.engine.clock import Clock
 from gateway.engine.dispatcher import Dispatcher
 from gateway.engine.executor import Executor
 from gateway.engine.ports import Link
@@ -33,12 +35,15 @@ UNDER_WAY: Final = frozenset(UpgradeState) - FINAL - {UpgradeState.SCHEDULED}
 class Recovery:
     """See the module."""
 
-    def __init__(self, db: Database, sessions: Sessions, dispatcher: Dispatcher, executor: Executor, link: Link) -> None:
+    def __init__(
+        self, db: Database, sessions: Sessions, dispatcher: Dispatcher, executor: Executor, link: Link, clock: Clock
+    ) -> None:
         self._db = db
         self._sessions = sessions
         self._dispatcher = dispatcher
         self._executor = executor
         self._link = link
+        self._clock = clock
 
     async def run(self) -> None:
         """Never returns: one round for every time that the link comes up, the first after the start included."""
@@ -78,7 +83,7 @@ class Recovery:
             await self._executor.room()
 
     async def _ask_all(self) -> None:
-        asked, after = 0, ""
+        asked, after, since = 0, "", self._clock.now()
         while True:
             rows = await terminals.page(self._db, wanted=TerminalFilter(online=True), after=after, limit=PAGE)
             names = [row.id for row in rows]
@@ -88,7 +93,7 @@ class Recovery:
             await self._sessions.load(names)
             for name in names:
                 session = self._sessions.get(name)
-                if session is not None:
+                if session is not None and session.presence.born_at < since:
                     self._dispatcher.apply(session, Unsure())
                     asked += 1
             await self._executor.room()

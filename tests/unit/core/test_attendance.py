@@ -11,14 +11,15 @@ def test_a_birth_opens_a_session_and_its_repeat_does_not() -> None:
     here = Attendance(Terms())
 
     assert here.take(Presence(epoch=3, online=True), 1.0)
-    assert not here.born(3)
+    assert not here.born(3, 2.0)
     assert here.online
+    assert here.born_at == 1.0
 
 
 def test_an_older_epoch_changes_nothing() -> None:
     """Neither its birth nor its death."""
     here = Attendance(Terms())
-    here.born(5)
+    here.born(5, 1.0)
     for online in (True, False):
         assert not here.take(Presence(epoch=4, online=online), 1.0)
 
@@ -28,7 +29,7 @@ def test_an_older_epoch_changes_nothing() -> None:
 def test_a_death_counts_after_the_grace_unless_it_is_heard_before() -> None:
     """4G drops connections all day."""
     here = Attendance(Terms())
-    here.born(1)
+    here.born(1, 1.0)
     here.take(Presence(epoch=1, online=False), 100.0)
     here.tick(100.0 + OFFLINE_GRACE_S - 0.1)
     assert here.online
@@ -40,11 +41,11 @@ def test_a_death_counts_after_the_grace_unless_it_is_heard_before() -> None:
 def test_doubt_ends_with_a_sign_of_life_or_a_minute_later() -> None:
     """The gateway was away."""
     here = Attendance(Terms())
-    here.born(1)
+    here.born(1, 1.0)
     here.doubt(100.0)
     assert here.deadline == 100.0 + UNSURE_S
 
-    here.born(1)
+    here.born(1, 1.0)
     here.tick(1e9)
     assert here.online
 
@@ -54,7 +55,7 @@ def test_a_speaker_that_counts_as_offline_is_asked_now_and_then() -> None:
     here = Attendance(Terms())
 
     assert [here.should_ask(at) for at in (100.0, 101.0, 100.0 + OFFLINE_GRACE_S)] == [True, False, True]
-    here.born(1)
+    here.born(1, 1.0)
     assert not here.should_ask(1e9)
 
 

@@ -151,7 +151,7 @@ class Rig:
         )
         self.easing = Easing(db, self.sessions, self.plans, self.dispatcher, self.executor, self.budgets, self.doorbell)
         self.orders = Orders(db, self.sessions, self.dispatcher, self.doorbell, self.counters)
-        self.recovery = Recovery(db, self.sessions, self.dispatcher, self.executor, self.air)
+        self.recovery = Recovery(db, self.sessions, self.dispatcher, self.executor, self.air, self.clock)
 
     async def register(self, *names: str) -> None:
         """Make terminals known."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from gateway.wire.messages import Welcome
+from gateway.wire.messages import Presence, Welcome
 from tests.unit.engine.rig import Rig, rigged
 
 
@@ -28,6 +28,24 @@ async def test_only_terminals_that_were_online_are_asked(tmp_path: Path) -> None
         asked = [message for message in rig.air.told("T1") if isinstance(message, Welcome)]
         assert [message.hello for message in asked] == [True]
         assert rig.air.told("T2") == []
+
+
+async def test_a_terminal_that_is_on_a_new_session_already_is_left_alone(tmp_path: Path) -> None:
+    """After a broker's death thousands come back by themselves: to ask them all again would double the storm."""
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1", "T2")
+        for name in ("T1", "T2"):
+            rig.air.appear(name)
+        await rig.until(lambda: rig.air.told("T1") and rig.air.told("T2"))
+        rig.air.sent.clear()
+        rig.clock.time += 61.0
+        rig.air.say("T1", Presence(epoch=2, online=True))
+        await rig.until(lambda: (session := rig.sessions.get("T1")) is not None and session.presence.epoch == 2)
+        rig.clock.time -= 1.0  # the link was back a moment before
+        await recovered(rig)
+
+        assert [message.hello for message in rig.air.told("T2") if isinstance(message, Welcome)] == [True]
+        assert rig.air.told("T1") == []
 
 
 async def test_upgrades_under_way_are_taken_into_memory_before_the_link_is_up(tmp_path: Path) -> None:
