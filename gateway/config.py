@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     and ``stop_and_wait`` (4 KiB) are there to be compared with it."""
     transfer_target_ms: int = Field(default=60, ge=25, le=100)
     """Queueing delay before a terminal's link that ``delay`` aims at."""
+    reconnect_hint_ms: int = Field(default=5_000, ge=0, le=3_600_000)
+    """Terminals to which the broker said goodbye come back spread over so long (docs/protocol.md 2.3); 0: by their own rule."""
     package_max_bytes: int = Field(default=1 << 30, ge=1 << 10)
     request_max_bytes: int = Field(default=4 << 20, ge=1 << 10)
     """Largest body of any HTTP request but a package upload."""

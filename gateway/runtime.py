@@ -264,7 +264,12 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
 
 
 def _terms(settings: Settings, epoch: int) -> Terms:
-    return Terms(shard_epoch=epoch, pacing=settings.transfer_pacing, target_ms=settings.transfer_target_ms)
+    return Terms(
+        shard_epoch=epoch,
+        reconnect_hint_ms=settings.reconnect_hint_ms,
+        pacing=settings.transfer_pacing,
+        target_ms=settings.transfer_target_ms,
+    )
 
 
 def _defaults(settings: Settings) -> Defaults:
