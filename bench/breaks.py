@@ -8,9 +8,7 @@ the package was sent again because of its breaks. docs/performance.md explains t
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import signal
 import sys
 import tempfile
 import time
@@ -252,7 +250,7 @@ def _watch(stage: Stage, simulator: Simulator, watch: Watch, campaign: str, kill
     give_up = time.monotonic() + GIVE_UP_S
     looked = 0.0
     while time.monotonic() < give_up:
-        watch.look(_accounts(simulator), time.monotonic())
+        watch.look(simulator.accounts().values(), time.monotonic())
         if kills and watch.received_share >= kills[0]:
             kills.pop(0)
             _kill(stage, watch, rng)
@@ -271,19 +269,6 @@ def _kill(stage: Stage, watch: Watch, rng: Random) -> None:
     watch.killed(at)
     time.sleep(rng.uniform(0.2, 1.0))
     stage.broker.start() if watch.kind == "broker" else stage.start_gateway()
-
-
-def _accounts(simulator: Simulator) -> list[dict[str, Any]]:
-    """Each terminal's own account as of now."""
-    file = simulator.folder / "terminals.jsonl"
-    before = file.stat().st_mtime_ns if file.exists() else 0
-    simulator.process.signal(signal.SIGUSR1)
-    give_up = time.monotonic() + 10.0
-    while not file.exists() or file.stat().st_mtime_ns == before:
-        if time.monotonic() > give_up or not simulator.process.running:
-            raise BenchError(f"the simulator does not answer:\n{simulator.process.output[-2000:]}")
-        time.sleep(0.01)
-    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def _await_online(simulator: Simulator, count: int) -> None:

@@ -155,7 +155,7 @@ def as_plain(terminal: str, life: Life) -> dict[str, Any]:
     record, state = life.state.get("up"), life.state
     boot = state.get("boot")
     active, trial = (str(boot[0]), str(boot[1])) if isinstance(boot, tuple) else ("", "")
-    slot = state.get(f"slot/{trial or active}")
+    slot, gate = state.get(f"slot/{trial or active}"), state.get("gate")
     return {
         "id": terminal,
         "records": life.records,
@@ -165,6 +165,7 @@ def as_plain(terminal: str, life: Life) -> dict[str, Any]:
         "orders_back": life.orders_back,
         "seq_reused": life.seq_reused,
         "epoch": state.get("epoch", 0),
+        "shard_epoch": gate[1] if isinstance(gate, tuple) else 0,
         "bulk_epoch": state.get("bulk_epoch", 0),
         "slot": trial or active,
         "on_trial": bool(trial),

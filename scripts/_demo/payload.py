@@ -17,7 +17,7 @@ def collect(folder: Path, seed: int) -> int:
     library = Path(sysconfig.get_path("stdlib"))
     files = sorted(path for path in library.glob("*.py") if 0 < path.stat().st_size <= FILE_MAX_BYTES)
     files += sorted(path for path in library.glob("*/*.py") if path.parent.name.isalpha() and path.parent.name != "test")
-    Random(seed).shuffle(files)  # noqa: S311 - the seed is to give the same files again
+    Random(seed).shuffle(files)  # the seed is to give the same files again
     folder.mkdir()
     total_bytes = 0
     for number, path in enumerate(files):

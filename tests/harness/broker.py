@@ -25,7 +25,7 @@ from typing import Final, Self
 from tests.harness.process import Process
 
 CONFIGURATION: Final = Path(__file__).parents[2] / "mosquitto"
-START_S: Final = 10.0  # how long a start or a reload may take
+START_S: Final = 30.0  # how long a start or a reload may take
 _POLL_S: Final = 0.01
 _STARTS: Final = 5  # tries, since another process may take the free port before the broker does
 
@@ -62,6 +62,11 @@ class Broker:
         if self._process is None:
             raise BrokerError("the broker is not started")
         return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether its process has been started and has not ended."""
+        return self._process is not None and self._process.running
 
     @property
     def log(self) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ T = TypeVar("T")
 ROOT: Final = Path(__file__).parents[2]
 MODEL: Final = "lakala-4g-esign"
 OTHER_MODEL: Final = "shengpay-4g-esign"
-START_S: Final = 30.0
+START_S: Final = 90.0  # long on a machine that does much else
 LOOK_EVERY_S: Final = 0.03
 _PAGE: Final = 500
 
@@ -47,11 +48,37 @@ QUICK: Final[Mapping[str, object]] = {
 
 
 class Simulator:
-    """Terminals of a scenario, in a process of their own."""
+    """Terminals of a scenario, in a process of their own. With ``flash`` they outlive it."""
 
-    def __init__(self, process: Process, folder: Path) -> None:
-        self.process = process
+    def __init__(self, argv: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        """Start it."""
         self.folder = folder
+        self.flash = folder / "flash"
+        self._argv = argv
+        self._given = environment
+        self.process = self._started()
+
+    def start_again(self) -> None:
+        """Its successor: the terminals go on from what their flash holds."""
+        self.process.kill()
+        self.process = self._started()
+
+    def accounts(self, timeout_s: float = 10.0) -> dict[str, dict[str, Any]]:
+        """Each terminal's own account of this moment, by terminal id; not in its first moments, when ``status`` is empty."""
+        assert self.status, "the simulator does not listen yet: the signal would end it"
+        file = self.folder / "terminals.jsonl"
+        file.unlink(missing_ok=True)
+        self.process.signal(signal.SIGUSR1)
+        give_up = time.monotonic() + timeout_s
+        while not file.exists():
+            assert self.process.running, self.process.output
+            assert time.monotonic() < give_up, "the simulator gives no account"
+            time.sleep(0.01)
+        return _by_id(file)
+
+    def _started(self) -> Process:
+        (self.folder / "status.jsonl").unlink(missing_ok=True)
+        return Process(self._argv, log=self.folder / "simulator.log", env=self._given, cwd=ROOT)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -65,16 +92,34 @@ class Simulator:
         """End it; every terminal's own account by terminal id."""
         code = self.process.stop()
         assert code == 0, self.process.output
-        lines = (self.folder / "terminals.jsonl").read_text().splitlines()
-        return {state["id"]: state for state in map(json.loads, lines)}
+        return _by_id(self.folder / "terminals.jsonl")
+
+
+def _by_id(file: Path) -> dict[str, dict[str, Any]]:
+    return {state["id"]: state for state in map(json.loads, file.read_text().splitlines())}
 
 
 class Stage:
     """See the module. A context manager; entering makes the gateway's folder and starts nothing."""
 
-    def __init__(self, folder: Path, broker: Broker) -> None:
-        """``broker`` belongs to the caller; it need not run yet, when its port is fixed."""
+    def __init__(
+        self,
+        folder: Path,
+        broker: Broker,
+        *,
+        broker_port: int = 0,
+        program: str = "gateway",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """``broker`` belongs to the caller; it need not run yet, when its port is fixed.
+
+        ``broker_port`` is where the gateway finds it when something lies between them; ``program`` is the module that runs
+        instead of the gateway itself, and ``environment`` what it finds there besides.
+        """
         self.broker = broker
+        self._broker_port = broker_port
+        self._program = program
+        self._given = environment or {}
         self.folder = folder
         self.home = folder / "gateway"
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -84,7 +129,8 @@ class Stage:
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         port = self.url.rpartition(":")[2]
-        made = self.run("init", str(self.home), "--broker-port", str(self.broker.port), "--http-port", port)
+        broker_port = str(self._broker_port or self.broker.port)
+        made = self.run("init", str(self.home), "--broker-port", broker_port, "--http-port", port)
         assert made.returncode == 0, made.stderr
         self.token = (self.home / "token").read_text().strip()
         self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=20)
@@ -99,9 +145,14 @@ class Stage:
 
     # -- the gateway
 
+    def launch_gateway(self) -> Process:
+        """Start it, and wait for nothing."""
+        self.gateway = self._serve("gateway.log")
+        return self.gateway
+
     def start_gateway(self) -> None:
         """Start it, and wait until it answers; it need not be ready."""
-        self.gateway = self._serve("gateway.log")
+        self.gateway = self.launch_gateway()
         give_up = time.monotonic() + START_S
         while not self._answers():
             assert self.gateway.running, self.log_tail()
@@ -136,23 +187,33 @@ class Stage:
 
     # -- the simulator
 
-    def start_simulator(self, *groups: str, speed: float = 200) -> Simulator:
+    def start_simulator(
+        self,
+        *groups: str,
+        speed: float = 200,
+        seed: int = 7,
+        broker_port: int = 0,
+        program: str = "device_sim",
+        flash: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Simulator:
         """Run the terminals of ``groups``: the inside of a ``[[group]]`` table each, with ``model`` and ``ids``."""
         folder = self.folder / f"simulator-{len(self._simulators)}"
         folder.mkdir()
         text = f"""
-            seed = 7
+            seed = {seed}
             speed = {speed}
-            broker = {{ host = "{self.broker.host}", port = {self.broker.port} }}
+            broker = {{ host = "{self.broker.host}", port = {broker_port or self.broker.port} }}
             login = {{ password = "{self.broker.terminal_password("")}" }}
             keys = {{ orders = ["{self.home}/keys/order.pub"], publishers = ["{self.home}/keys/publisher.pub"] }}
         """
         for group in groups:
             text += f"\n[[group]]\nreconnect_base_s = 0.2\nreconnect_cap_s = 1.0\n{group}\n"
         (folder / "scenario.toml").write_text(text)
-        argv = [sys.executable, "-m", "device_sim", "run", str(folder / "scenario.toml"), "--quiet"]
+        argv = [sys.executable, "-m", program, "run", str(folder / "scenario.toml"), "--quiet"]
         argv += ["--status", str(folder / "status.jsonl"), "--state", str(folder)]
-        simulator = Simulator(Process(argv, log=folder / "simulator.log", cwd=ROOT), folder)
+        argv += ["--flash", str(folder / "flash")] if flash else []
+        simulator = Simulator(argv, folder, environment)
         self._simulators.append(simulator)
         return simulator
 
@@ -256,11 +317,12 @@ class Stage:
         return self.start("serve", log=log)
 
     def _argv(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "gateway", *arguments]
+        return [sys.executable, "-m", self._program, *arguments]
 
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
+            **self._given,
             "TILLGATE_CONFIG": str(self.home / "tillgate.toml"),
             "TILLGATE_BROKER_USERNAME": self.broker.gateway_user,
             "TILLGATE_BROKER_PASSWORD": self.broker.gateway_password,
