@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from gateway.api.budget_models import BudgetIn, BudgetOut, ScopeWord
 from gateway.api.given import Actor, Cursor, Given, Limit, PageLimit, problems
@@ -15,10 +15,17 @@ from gateway.services.budgets import PARTS, Budget
 
 router = APIRouter(tags=["budgets"])
 
+ScopeOf = Annotated[ScopeWord, Path(description="Whose budget it is.")]
 
-@router.get("/budgets", operation_id="listBudgets", responses=problems(s422="Invalid"))
+
+@router.get(
+    "/budgets", operation_id="listBudgets", summary="List the budgets that were set", responses=problems(s422="Invalid")
+)
 async def listing(
-    services: Given, scope: ScopeWord | None = None, cursor: Cursor = None, limit: Limit = PageLimit
+    services: Given,
+    scope: Annotated[ScopeWord | None, Query(description="Only budgets of this scope.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = PageLimit,
 ) -> Page[BudgetOut]:
     """Budgets that a person has set, by scope and name."""
     wanted = None if scope is None else Scope(scope)
@@ -26,9 +33,14 @@ async def listing(
     return Page(items=[budget_out(one) for one in page.rows], next=page.next)
 
 
-@router.get("/budgets/{scope}", operation_id="showBudget", responses=problems(s404="No such terminal, site or campaign"))
+@router.get(
+    "/budgets/{scope}",
+    operation_id="showBudget",
+    summary="Show one budget and its use today",
+    responses=problems(s404="No such terminal, site or campaign", s422="Invalid"),
+)
 async def show(
-    scope: ScopeWord,
+    scope: ScopeOf,
     services: Given,
     name: Annotated[str, Query(max_length=128, description="As in the body that sets it.")] = "",
 ) -> BudgetOut:
@@ -39,10 +51,11 @@ async def show(
 @router.post(
     "/budgets/{scope}",
     operation_id="setBudget",
+    summary="Set one budget",
     responses=problems(s404="No such terminal, site or campaign", s422="Nothing would ever arrive under it"),
 )
-async def put(scope: ScopeWord, body: BudgetIn, services: Given, actor: Actor) -> BudgetOut:
-    """Set a budget. It holds at once for transfers under way; who waits for tomorrow and need not any more goes on."""
+async def put(scope: ScopeOf, body: BudgetIn, services: Given, actor: Actor) -> BudgetOut:
+    """Set a budget, which holds at once for transfers under way; who waits for tomorrow and need not any more goes on."""
     change = {part: getattr(body, part) for part in PARTS if part in body.model_fields_set}
     return budget_out(await budgets.put(services, Scope(scope), body.name, change, actor=actor))
 
