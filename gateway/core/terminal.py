@@ -20,7 +20,7 @@ from gateway.core.single import SingleTransfer
 from gateway.core.states import UNDISTURBED, UpgradeState
 from gateway.core.transfer.window import Transfer
 from gateway.core.upgrade import Upgrade
-from gateway.wire.codes import DROPPABLE, Code
+from gateway.wire.codes import CLOCK_WRONG, DROPPABLE, Code
 from gateway.wire.messages import Ack, Facts, Hello, OpenUpgrade, PlainMap, Presence, Receipt, Report, Result
 from gateway.wire.ranges import RangeSet
 
@@ -207,6 +207,8 @@ class Terminal:
     def _result(self, result: Result, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         if self.presence.should_ask(now):
             out.append(self._welcome(now, hello=True))
+        elif result.code in CLOCK_WRONG:
+            out.append(self._welcome(now))  # or it would refuse every repetition too
         answer = f"{result.order}/{result.code}"
         upgrade, order = self.upgrade, self.out.close(result.order)
         is_repeat = answer in self._answered and order is None

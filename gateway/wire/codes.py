@@ -133,6 +133,8 @@ class Phase(StrEnum):
 DROPPABLE: Final = frozenset(
     {Phase.OFFERED, Phase.ACCEPTED, Phase.POSTPONED, Phase.PREPARING, Phase.READY, Phase.TRANSFERRING, Phase.STAGED}
 )
+#: Refusals of an order by a terminal whose time is not the gateway's.
+CLOCK_WRONG: Final = frozenset({Code.NOT_YET_VALID, Code.ORDER_EXPIRED})
 
 
 class Component(StrEnum):

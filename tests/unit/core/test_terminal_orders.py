@@ -7,6 +7,7 @@ from gateway.core.effects import (
     Effect,
     SaveOrder,
     SendReceipt,
+    SendWelcome,
 )
 from gateway.core.events import Heard, Ordered, Tick
 from gateway.core.states import UpgradeState
@@ -73,3 +74,15 @@ def test_an_order_without_a_result_expires() -> None:
     effects = found.handle(Tick(), found.deadline())
 
     assert [effect.status for effect in effects if isinstance(effect, SaveOrder)] == ["expired"]
+
+
+def test_a_terminal_whose_clock_has_stepped_is_told_the_time() -> None:
+    """Each time that it refuses an order for its time, or it would refuse every repetition until its next connection."""
+    found, _ = brought_to(UpgradeState.OFFERED)
+    assert found.upgrade is not None
+    for code in (Code.NOT_YET_VALID, Code.ORDER_EXPIRED, Code.NOT_YET_VALID, Code.COUNTER_REPLAYED):
+        result = Result(order=found.upgrade.order, status=ResultStatus.REFUSED, code=code)
+        welcomes = [one.welcome for one in found.handle(Heard(result), NOW + 1) if isinstance(one, SendWelcome)]
+
+        times = [] if code is Code.COUNTER_REPLAYED else [(NOW + 1) * 1000]
+        assert [one.now_ms for one in welcomes if not one.hello] == times
