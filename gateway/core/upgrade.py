@@ -18,7 +18,7 @@ from gateway.core.readiness import unready
 from gateway.core.retry import rule_for
 from gateway.core.staging import may_install, slot
 from gateway.core.states import FINAL, HOLDS_PACKAGE, REVOCABLE, Trigger, UpgradeState, advance, allowed
-from gateway.wire.codes import Code, OrderKind
+from gateway.wire.codes import AT_THE_DOOR, Code, OrderKind
 from gateway.wire.messages import SEGMENT_BYTES, Facts, Hello
 from gateway.wire.ranges import RangeSet
 
@@ -188,8 +188,9 @@ class Upgrade:
         if code is Code.UPGRADE_UNKNOWN and not self.final:
             self._begin_anew()
             return self.fail(code, "terminal", "order_refused", now, jitter, evidence)
-        self.withdrawn = False  # it has nothing to cancel, or is past cancelling; its reports will say which
-        self.holding = False  # the same: it has no transfer, or does not know how to hold one
+        if code not in AT_THE_DOOR:
+            self.withdrawn = False  # it has nothing to cancel, or is past cancelling; its reports will say which
+            self.holding = False  # the same: it has no transfer, or does not know how to hold one
         return [self.note("order_refused", "terminal", now, code, evidence)]
 
     def withdraw(self) -> None:

@@ -135,6 +135,8 @@ DROPPABLE: Final = frozenset(
 )
 #: Refusals of an order by a terminal whose time is not the gateway's.
 CLOCK_WRONG: Final = frozenset({Code.NOT_YET_VALID, Code.ORDER_EXPIRED})
+#: Refusals of an order that was not let through (docs/protocol.md 5.2, steps 2 to 9): they say nothing of what it asked for.
+AT_THE_DOOR: Final = CLOCK_WRONG | {Code.SIGNATURE_INVALID, Code.WRONG_TERMINAL, Code.COUNTER_REPLAYED, Code.SHARD_EPOCH_OLD}
 
 
 class Component(StrEnum):

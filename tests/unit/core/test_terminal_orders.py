@@ -9,7 +9,7 @@ from gateway.core.effects import (
     SendReceipt,
     SendWelcome,
 )
-from gateway.core.events import Heard, Ordered, Tick
+from gateway.core.events import End, Heard, Ordered, Tick
 from gateway.core.states import UpgradeState
 from gateway.core.terminal import STRAY_REPORTS_MAX
 from gateway.wire.codes import Code, OrderKind, ResultStatus, What
@@ -86,3 +86,16 @@ def test_a_terminal_whose_clock_has_stepped_is_told_the_time() -> None:
 
         times = [] if code is Code.COUNTER_REPLAYED else [(NOW + 1) * 1000]
         assert [one.now_ms for one in welcomes if not one.hello] == times
+
+
+def test_a_cancel_that_is_refused_at_the_door_is_repeated() -> None:
+    """A bit flipped on the way, or a wrong clock: only its journal says that it does not hold the upgrade."""
+    found, _ = brought_to(UpgradeState.TRANSFERRING)
+    found.handle(End(Code.CANCELLED_BY_OPERATOR, "operator"), NOW + 1)
+    assert found.upgrade is not None
+    told = {}
+    for code in (Code.SIGNATURE_INVALID, Code.ORDER_EXPIRED, Code.COUNTER_REPLAYED, Code.UPGRADE_UNKNOWN):
+        found.handle(Heard(Result(order=found.upgrade.order, status=ResultStatus.REFUSED, code=code)), NOW + 2)
+        told[code] = not found.upgrade.withdrawn
+
+    assert [code for code, is_told in told.items() if is_told] == [Code.UPGRADE_UNKNOWN]
