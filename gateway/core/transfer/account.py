@@ -7,6 +7,7 @@ estimates. Nothing here knows the clock or keeps a sample: a transfer of a week 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,7 +85,10 @@ class Account:
 
 
 class Histogram:
-    """Counters over ``BUCKETS`` logarithmic buckets from ``low`` upward; what lies outside counts to the nearest edge's."""
+    """Counters over ``BUCKETS`` logarithmic buckets from ``low`` upward; what lies outside counts to the nearest edge's.
+
+    Thousands are alive at once, so only the buckets up to the highest used one are kept, as machine words.
+    """
 
     __slots__ = ("_counts", "_total", "low")
 
@@ -92,7 +96,7 @@ class Histogram:
         if not (math.isfinite(low) and low > 0):
             raise ValueError(f"the lowest edge must be above 0, not {low}")
         self.low = low
-        self._counts = [0] * BUCKETS
+        self._counts = array("Q")
         self._total = 0
 
     @classmethod
@@ -101,7 +105,7 @@ class Histogram:
         if len(counts) > BUCKETS or any(count < 0 for count in counts):
             raise ValueError(f"not the counters of a histogram: {len(counts)} of them, the least {min(counts, default=0)}")
         histogram = cls(low)
-        histogram._counts[: len(counts)] = counts
+        histogram._counts = array("Q", counts)
         histogram._total = sum(counts)
         return histogram
 
@@ -113,6 +117,7 @@ class Histogram:
         """Count ``value`` ``times``: a weight, for example the milliseconds for which a rate held."""
         above = value / self.low
         index = min(int(math.log(above) / _LOG_RATIO), BUCKETS - 1) if above > 1 else 0
+        self._reach(index + 1)
         self._counts[index] += times
         self._total += times
 
@@ -120,12 +125,14 @@ class Histogram:
         """Add all that ``other`` holds; both must begin at the same edge."""
         if other.low != self.low:
             raise ValueError(f"histograms from {self.low} and from {other.low} do not add up")
-        self._counts = [mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)]
+        self._reach(len(other._counts))
+        for index, count in enumerate(other._counts):
+            self._counts[index] += count
         self._total += other._total
 
     def counts(self) -> tuple[int, ...]:
         """Return the counters without the zeros at the end: what a snapshot keeps."""
-        last = next((index for index in range(BUCKETS - 1, -1, -1) if self._counts[index]), -1)
+        last = next((index for index in range(len(self._counts) - 1, -1, -1) if self._counts[index]), -1)
         return tuple(self._counts[: last + 1])
 
     def quantile(self, part: float) -> float:
@@ -142,3 +149,9 @@ class Histogram:
             return None
         p10, p50, p90, p95, p99 = (self.quantile(part) for part in (0.10, 0.50, 0.90, 0.95, 0.99))
         return Quantiles(p10=p10, p50=p50, p90=p90, p95=p95, p99=p99, count=self._total)
+
+    def _reach(self, buckets: int) -> None:
+        """Have at least so many counters."""
+        missing = buckets - len(self._counts)
+        if missing > 0:
+            self._counts.extend([0] * missing)

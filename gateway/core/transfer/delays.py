@@ -8,7 +8,6 @@ the caller.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 #: One-minute minima kept (RFC 6817, BASE_HISTORY): routes and clocks change, so a base is believed no longer than this.
@@ -29,8 +28,8 @@ class Delays:
     __slots__ = ("_alone_since", "_confirmed_at", "_minima", "_recent")
 
     def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=FILTER_ACKS)
-        self._minima: deque[tuple[int, float]] = deque(maxlen=HISTORY_MIN)
+        self._recent: list[float] = []  # lists: an empty deque takes 600 bytes, and there is one of each for every transfer
+        self._minima: list[tuple[int, float]] = []
         self._confirmed_at = 0.0
         self._alone_since: float | None = None
 
@@ -46,6 +45,7 @@ class Delays:
         ``alone``: no more than one chunk was in flight, so nothing of ours can have been before it.
         """
         self._recent.append(delay_ms)
+        del self._recent[:-FILTER_ACKS]
         self._remember(delay_ms, now)
         base_ms = min(least for _, least in self._minima)
         if delay_ms <= base_ms + CONFIRM_MS:
@@ -66,7 +66,7 @@ class Delays:
     def _remember(self, delay_ms: float, now: float) -> None:
         minute = int(now // 60)
         while self._minima and self._minima[0][0] <= minute - HISTORY_MIN:
-            self._minima.popleft()
+            del self._minima[0]
         if self._minima and self._minima[-1][0] == minute:
             self._minima[-1] = (minute, min(delay_ms, self._minima[-1][1]))
         else:
