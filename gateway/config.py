@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from gateway import invalid
 from gateway.errors import ConfigError, TrustError
 from gateway.trust.keys import load_private, load_public
 
@@ -185,9 +186,9 @@ def load(path: Path | None = None) -> Settings:
     try:
         return Settings(**({} if path is None else _read_toml(path)))
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise ConfigError(f"{where}: {first['msg']}", setting=where) from exc
+        where, reason = invalid.first(exc)
+        where = where or "settings"
+        raise ConfigError(f"{where}: {reason}", setting=where) from exc
     except SettingsError as exc:
         raise ConfigError(f"environment: {exc}") from exc
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from gateway import invalid
 from gateway.errors import (
     ConflictError,
     LinkError,
@@ -167,7 +168,7 @@ def _of_validation(exc: RequestValidationError) -> ProblemResponse:
         return problem(400, "json_invalid", "the request's body is not JSON")
 
     errors = [
-        FieldProblem(where=_where(error["loc"]), detail=str(error["msg"]), code=str(error["type"]))
+        FieldProblem(where=_where(error["loc"]), detail=invalid.reason(error), code=str(error["type"]))
         for error in found[:ERRORS_MAX]
     ]
     first = f"{errors[0].where}: {errors[0].detail}" if errors else "the request is invalid"

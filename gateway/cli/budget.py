@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from gateway import invalid
 from gateway.api.budget_models import BudgetIn, BudgetOut
 from gateway.cli.client import Client
 from gateway.cli.failures import CommandError
@@ -88,8 +89,7 @@ def put(
     try:
         body = BudgetIn.model_validate(values)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        raise CommandError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from exc
+        raise CommandError(": ".join(filter(None, invalid.first(exc)))) from exc
     with Client.of(context.obj) as client:
         found = client.post(f"/api/v1/budgets/{_scope(scope)}", BudgetOut, body)
     if as_json:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 from pydantic import ValidationError
 
+from gateway import invalid
 from gateway.api.campaign_models import (
     CampaignIn,
     CampaignOut,
@@ -262,8 +263,7 @@ def _body(values: dict[str, object]) -> CampaignIn:
     try:
         return CampaignIn.model_validate(values)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        raise CommandError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from exc
+        raise CommandError(": ".join(filter(None, invalid.first(exc)))) from exc
 
 
 def _print_preview(preview: PreviewOut, *, as_json: bool) -> None:

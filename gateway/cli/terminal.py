@@ -13,6 +13,7 @@ from typing import IO, Annotated, Final
 import typer
 from pydantic import ValidationError
 
+from gateway import invalid
 from gateway.api.shapes import EntryOut
 from gateway.api.terminal_models import (
     RegisterIn,
@@ -229,6 +230,4 @@ def _row(value: object, where: str) -> TerminalIn:
     try:
         return TerminalIn.model_validate(value)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise CommandError(f"{where}: {field}: {first['msg']}") from exc
+        raise CommandError(": ".join(filter(None, (where, *invalid.first(exc))))) from exc

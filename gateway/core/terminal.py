@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core import decisions, holding, reports, snapshot
+from gateway.core import decisions, hellos, holding, reports, snapshot
 from gateway.core.attendance import Attendance, Terms
 from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SendReceipt, SendWelcome
 from gateway.core.events import Acked, Decided, Event, Heard, Ordered, Tick, Unsure
@@ -161,7 +161,7 @@ class Terminal:
         if hello.upgrade is not None:
             self._holds(hello.upgrade)
         upgrade = self.upgrade
-        return upgrade.shown(hello, now) if upgrade is not None else []
+        return hellos.shown(upgrade, hello, now) if upgrade is not None else []
 
     def _recall(self, upgrade: str) -> None:
         """The terminal works on an upgrade that is not the present one here: unless another is under way, it is from now on."""

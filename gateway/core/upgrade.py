@@ -1,8 +1,8 @@
 """One terminal's upgrade: deadlines and the campaign's decisions in, state changes and the order that is due out.
 
-What the terminal reports comes in through ``reports``; ``snapshot`` stores it. ``Upgrade`` never asks what time it is and sends
-nothing. ``due_order`` says, level-triggered, which order the present state
-calls for; ``terminal.Terminal`` numbers and repeats it. Every change goes through ``states.advance`` and leaves a ledger entry.
+What the terminal reports comes in through ``reports``, what its hellos show through ``hellos``; ``snapshot`` stores it.
+``Upgrade`` never asks what time it is and sends nothing. ``due_order`` says, level-triggered, which order the present state
+calls for; ``terminal.Terminal`` numbers and repeats it. Every change goes through ``states.advance`` and leaves an entry.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.core.retry import rule_for
 from gateway.core.staging import may_install, slot
 from gateway.core.states import FINAL, HOLDS_PACKAGE, REVOCABLE, Trigger, UpgradeState, advance, allowed
 from gateway.wire.codes import AT_THE_DOOR, Code, OrderKind
-from gateway.wire.messages import SEGMENT_BYTES, Facts, Hello
+from gateway.wire.messages import SEGMENT_BYTES, Facts
 from gateway.wire.ranges import RangeSet
 
 _S = UpgradeState
@@ -35,8 +35,6 @@ _ORDERS: Final[Mapping[UpgradeState, OrderKind]] = {
     _S.INSTALLING: OrderKind.UPGRADE_INSTALL,
     _S.ROLLING_BACK: OrderKind.UPGRADE_ROLLBACK,
 }
-#: States that wait for a place or for the terminal's answer to an offer; later ones learn from a refused order.
-_BEFORE_ANSWER: Final = frozenset({_S.SCHEDULED, _S.OFFERED, _S.DEFERRED})
 #: States whose order gets an id of its own when they are entered.
 _STEPS: Final = frozenset({*_ORDERS, _S.SOAKING})
 
@@ -186,7 +184,7 @@ class Upgrade:
     def order_refused(self, code: Code, evidence: Mapping[str, Any], now: float, *, jitter: float) -> list[Append]:
         """The terminal refused the present order itself (``result``): begin again when it does not know the upgrade."""
         if code is Code.UPGRADE_UNKNOWN and not self.final:
-            self._begin_anew()
+            self.begin_anew()
             return self.fail(code, "terminal", "order_refused", now, jitter, evidence)
         if code not in AT_THE_DOOR:
             self.withdrawn = False  # it has nothing to cancel, or is past cancelling; its reports will say which
@@ -227,19 +225,7 @@ class Upgrade:
         """Whether a hello must still show the new version."""
         return self.state is _S.SOAKING and not self.proven
 
-    def shown(self, hello: Hello, now: float) -> list[Append]:
-        """A hello shows what the terminal runs, and whether its journal still knows of any upgrade."""
-        if hello.upgrade is None and self.state in _BEFORE_ANSWER and self.top_seq:
-            evidence = {"last_seq": self.top_seq}
-            self._begin_anew()
-            return [self.note("journal_lost", "gateway", now, self.code, evidence)]
-        version, expected = hello.facts.components.get(self.plan.target.component), self.plan.target.version
-        if self.state is not _S.SOAKING or version == expected:
-            self.proven = self.state is _S.SOAKING
-            return []
-        return self.disprove("hello", {"version": version, "expected_version": expected}, now)
-
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
         """The terminal was reset or replaced: its reports begin at 1 again, and it holds nothing of the package."""
         self.seqs, self.have = RangeSet(), RangeSet()
         self.top_seq = self.attempt_seq = 0

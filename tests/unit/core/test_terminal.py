@@ -267,7 +267,7 @@ def test_a_terminal_that_was_reset_is_heard_from_report_1_on() -> None:
     lost = [effect for effect in effects if isinstance(effect, Append)]
 
     assert [(entry.what, entry.evidence) for entry in lost] == [("journal_lost", {"last_seq": seq + 1})]
-    assert [entry.what for entry in found.handle(hello(2), NOW + 3) if isinstance(entry, Append)] == []
+    assert [entry.what for entry in found.handle(hello(2), NOW + 3) if isinstance(entry, Append)] == ["ready_again"]
     found.handle(Start(), NOW + 9_999)
     found.handle(report(What.ACCEPTED, 1), NOW + 10_000)
     moved = found.handle(report(What.READY, 2), NOW + 10_001)
