@@ -152,7 +152,8 @@ class Pipe:
             return
         pause = self._brake
         if self._down is not None and not pause:
-            full = self._down.lane.full(self._loop.time())
+            # What met a full lane waits until it is half empty, and all that comes meanwhile would have to wait behind it.
+            full = self._down.held_bytes > 0 or self._down.lane.full(self._loop.time())
             if full and not self._looking:
                 self._looking = True
                 self._loop.call_at(self._down.lane.room_at(), self._look)

@@ -105,6 +105,22 @@ def test_queue_is_three_seconds_deep_and_the_link_is_never_idle() -> None:
     assert setup.fed_bytes == pytest.approx(200_000, rel=0.02)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_payment_that_fills_the_lane_between_two_reads_does_not_open_the_socket(seed: int) -> None:
+    """What was read then waits before the lane, and nothing more is read behind it, however much room the lane has again."""
+    setup, rng = Setup(), Random(seed)
+    while setup.clock.now < 60.0:
+        setup.flood(setup.clock.now + rng.uniform(0.1, 3.0))
+        if setup.socket.reading or not rng.randrange(3):
+            setup.radio.down.send(setup.clock.now, rng.randrange(1_000, 20_000))
+        if setup.socket.reading:  # it was on its way to us while the payment filled the lane
+            setup.pipe.received(len(setup.pipe.buffer))
+            setup.read_bytes += len(setup.pipe.buffer)
+        most = QUEUE_S * 10_000 + 2 * len(setup.pipe.buffer)
+
+        assert setup.read_bytes - setup.fed_bytes <= most
+
+
 def test_receive_buffer_bounds_what_is_on_the_air() -> None:
     setup = Setup(receive=4000.0)
     setup.flood(20.0)
