@@ -104,6 +104,7 @@ class Pump:
         self._turns = Turns()
         self._bell = anyio.Event()
         self._look_at = 0.0
+        self._generation = link.generation
 
     @property
     def open_count(self) -> int:
@@ -137,6 +138,8 @@ class Pump:
         """Never returns."""
         while True:
             now = self._clock.now()
+            if self._link.generation != self._generation:
+                self._line_back(now)
             self._look(now)
             self._turns.release(now)
             if not self._turns or not self._link.connected:
@@ -246,6 +249,13 @@ class Pump:
             lane.session.transfer.hold_back(now, now)
         if self._turns.rouse(terminal):
             self._bell.set()
+
+    def _line_back(self, now: float) -> None:
+        """The link has come up again: silence until now was our own."""
+        self._generation = self._link.generation
+        for lane in self._lanes.values():
+            if lane.session.transfer is not None:
+                lane.session.transfer.line_back(now)
 
     def _look(self, now: float) -> None:
         """Probes are due by time alone."""

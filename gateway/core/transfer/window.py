@@ -233,6 +233,10 @@ class Transfer:
         self.brake.held_back_until = until
         self.meter.stands(self.brake.cause(now), now)
 
+    def line_back(self, now: float) -> None:
+        """Our own line was away, and acks were lost with it: the terminal's next says within 3 s what need not be probed."""
+        self._probe_at = max(self._probe_at, now + SILENCE_S)
+
     # -- what goes out
 
     def next_chunk(self, now: float) -> Piece | None:
@@ -271,8 +275,7 @@ class Transfer:
         self._flights.clear()
         self._in_flight_bytes = 0
         self._probe_s = PROBE_MIN_S
-        self._epoch = epoch
-        self._seq = -1
+        self._epoch, self._seq = epoch, -1
         self._acked_number = self._wake_up_number = 0
         self._idle_at = now
         self.brake.release()
@@ -320,8 +323,7 @@ class Transfer:
         wanted = RangeSet(held.gaps(0, self.blocks))
         for flight in self._flights:
             wanted.remove(flight.start, flight.stop)
-        self._held = held
-        self._wanted = wanted
+        self._held, self._wanted = held, wanted
         return lost_bytes
 
     def _probe(self, now: float) -> Piece:

@@ -15,6 +15,7 @@ from gateway.core.purse import PUBLISH_BYTES, Purse
 from gateway.core.single import CEILING_BYTES
 from gateway.core.states import UpgradeState
 from gateway.core.terminal import Terminal
+from gateway.core.transfer.meter import SILENCE_S
 from gateway.engine.pump import Pump
 from gateway.errors import StoreError
 from gateway.wire.codec import decode
@@ -149,6 +150,20 @@ async def test_a_closed_transfer_sends_nothing_more() -> None:
 
     assert pump.open_count == 0
     assert await _pumped(pump, line, 0) == []
+
+
+async def test_when_the_line_comes_back_nothing_is_probed_before_the_terminal_could_ack() -> None:
+    """All was silent while it was away, so every probe would be due at once."""
+    line, clock = Line(), SetClock(NOW)
+    pump = Pump(line, Zeros(), clock, Free(), on_spent=_never, counters=Counter())
+    pump.open(_transferring("T1"))
+    assert len(await _pumped(pump, line, 4)) == 4
+    clock.time += 30.0
+    line.generation += 1
+    assert len(await _pumped(pump, line, 4)) == 4
+
+    clock.time += SILENCE_S
+    assert len(await _pumped(pump, line, 5)) == 5
 
 
 async def test_who_has_used_up_its_rate_sleeps_and_all_others_go_on() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.transfer.meter import SILENCE_S
 from gateway.core.transfer.plan import next_chunk_blocks
 from gateway.core.transfer.window import PROBE_MAX_S, Piece
 from gateway.errors import WireError
@@ -93,6 +94,23 @@ def test_a_dropped_segment_is_wanted_again() -> None:
 
     assert again[0].block == 0
     assert all(piece.block < BLOCKS_PER_SEGMENT for piece in again)
+
+
+def test_after_an_outage_of_our_own_line_the_terminal_has_its_time_to_say_what_it_holds() -> None:
+    """Its acks were lost with the line: a probe at once would send again what it has verified."""
+    transfer, receiver = opened(SEGMENT_BYTES, window_bytes=16 * KIB), Receiver(BLOCKS_PER_SEGMENT)
+    transfer.acked(receiver.ack(), 0.0)
+    sent = drained(transfer, 0.0)
+    for piece in sent:
+        receiver.take(piece, 1.0)  # the acks of these never came
+    transfer.line_back(10.0)
+
+    assert drained(transfer, 10.0) == []
+    assert transfer.wake_at == 10.0 + SILENCE_S
+    transfer.acked(receiver.ack(), 13.0)
+    later = drained(transfer, 13.0)
+    assert {piece.block for piece in later}.isdisjoint(piece.block for piece in sent)
+    assert transfer.meter.probes == 0
 
 
 def test_silence_sends_one_probe_and_doubles_the_wait() -> None:
