@@ -214,7 +214,7 @@ class Rig:
 
     async def until(self, look: Callable[[], object]) -> None:
         """Let the loops run until something holds."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not look():  # noqa: ASYNC110 - the store's threads have no event to wait for
                 await anyio.sleep(0.002)
 

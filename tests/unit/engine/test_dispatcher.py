@@ -113,7 +113,7 @@ async def test_a_bug_costs_one_session_and_no_more(tmp_path: Path, monkeypatch: 
 
 async def test_a_damaged_campaign_stops_its_own_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others of the same batch are heard, and the damaged one again when its row is mended."""
-    monkeypatch.setattr(dispatcher, "STORE_RETRY_S", 0.0)
+    monkeypatch.setattr(dispatcher, "STORE_RETRY_S", 0.05)
     async with rigged(tmp_path) as rig:
         await rig.register("T1", "T2")
         await rig.campaign("T1")
