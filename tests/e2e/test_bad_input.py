@@ -17,8 +17,6 @@ from tests.e2e.hand import Air, Hand
 from tests.e2e.parcels import parcel, uploaded
 from tests.harness.stage import Stage
 
-pytestmark = pytest.mark.timeout(60)
-
 ACK = Ack(transfer=1, epoch=1, seq=1, number=0, cum=0, ranges=(), credit_bytes=1 << 18, delay_ms=0, echo_ms=0)
 
 

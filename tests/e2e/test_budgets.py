@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.e2e.accounts import check_ledger
 from tests.e2e.parcels import parcel, uploaded
 from tests.harness.stage import MODEL, UNSHAPED, Stage
-
-pytestmark = pytest.mark.timeout(90)
 
 SEGMENT = 131_072
 SIZE = 4 * SEGMENT + 1000

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gateway.wire.codes import OrderKind, What
 from tests.e2e.accounts import check_ledger
 from tests.e2e.hand import Air
 from tests.e2e.parcels import parcel, uploaded, version_of
 from tests.harness.stage import MODEL, UNSHAPED, Stage
-
-pytestmark = pytest.mark.timeout(60)
 
 
 async def test_an_aborted_campaign_calls_back_what_does_not_install_yet(stage: Stage, air: Air) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from functools import partial
 
-import pytest
-
 from gateway.wire import topics
 from gateway.wire.codec import decode
 from gateway.wire.codes import Code, OrderKind, ResultStatus, What
@@ -16,8 +14,6 @@ from tests.e2e.accounts import check_bytes, check_ledger, check_reports
 from tests.e2e.hand import Air, Ear
 from tests.e2e.parcels import parcel, uploaded, version_of
 from tests.harness.stage import MODEL, OTHER_MODEL, Stage
-
-pytestmark = pytest.mark.timeout(90)
 
 SIZE = 1_600_000
 #: 4 Mbit/s: the package takes more than three seconds.

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from gateway.wire.codes import OrderKind, ResultStatus
 from gateway.wire.messages import Receipt, Result
 from tests.e2e.hand import Air
 from tests.harness.stage import MODEL, UNSHAPED, Stage
-
-pytestmark = pytest.mark.timeout(60)
 
 
 async def settled(stage: Stage, order: str) -> dict[str, Any]:

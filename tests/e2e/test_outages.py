@@ -6,8 +6,6 @@ import resource
 import sqlite3
 from pathlib import Path
 
-import pytest
-
 from gateway.wire.codes import OrderKind, What
 from gateway.wire.messages import Receipt
 from tests.e2e.accounts import check_ledger
@@ -15,8 +13,6 @@ from tests.e2e.hand import Air
 from tests.e2e.parcels import parcel, uploaded
 from tests.harness.broker import Broker, free_port
 from tests.harness.stage import Stage
-
-pytestmark = pytest.mark.timeout(60)
 
 
 async def test_a_broker_that_is_away_at_the_start_and_later_is_waited_for(tmp_path: Path, air: Air) -> None:

@@ -6,8 +6,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from gateway.config import read_private_key
 from gateway.trust.orders import sign_order
 from gateway.wire import topics
@@ -17,8 +15,6 @@ from gateway.wire.messages import Hello, Order, Plain, Report, Welcome
 from tests.e2e.hand import Air, Ear
 from tests.e2e.parcels import manifest_of, parcel, uploaded
 from tests.harness.stage import MODEL, OTHER_MODEL, UNSHAPED, Stage
-
-pytestmark = pytest.mark.timeout(60)
 
 SIZE = 200_000
 

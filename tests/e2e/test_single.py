@@ -26,8 +26,6 @@ from tests.harness.broker import Broker
 from tests.harness.stage import MODEL, OTHER_MODEL, Stage
 from tests.harness.wiretap import Wiretap
 
-pytestmark = pytest.mark.timeout(120)
-
 #: 2 Mbit/s: the package takes more than six seconds.
 SLOW = "link = { bare = true, down_bps = 2_000_000, up_bps = 1_000_000, delay_ms = 20 }"
 MANY = 1 << 30

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from tests.e2e.accounts import check_ledger
 from tests.e2e.parcels import parcel, uploaded
 from tests.harness.stage import MODEL, UNSHAPED, Stage
-
-pytestmark = pytest.mark.timeout(60)
 
 OPENS_IN_S = 6
 

@@ -7,13 +7,10 @@ import re
 import threading
 
 import httpx
-import pytest
 
 from tests.e2e.accounts import check_bytes, check_ledger, check_reports
 from tests.e2e.parcels import parcel, uploaded, version_of
 from tests.harness.stage import MODEL, OTHER_MODEL, UNSHAPED, Stage
-
-pytestmark = pytest.mark.timeout(60)
 
 SIZE = 700_000
 

@@ -22,7 +22,7 @@ from gateway.wire import topics
 from gateway.wire.messages import BLOCK_BYTES
 from tests.harness.broker import Broker
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 CHUNK: Final = bytes(4096)
 CHUNKS: Final = 12_000  # above max_queued_messages in mosquitto.conf (10,000) plus what the sockets hold

@@ -24,7 +24,7 @@ def tillgate(*arguments: object, folder: Path, **env: str) -> subprocess.Complet
         env={**clean, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

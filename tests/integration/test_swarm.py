@@ -11,7 +11,6 @@ from dataclasses import replace
 from random import Random
 
 import anyio
-import pytest
 
 from device_sim.faults import CutAt, Faults, PowerCut
 from device_sim.member import Credentials
@@ -42,7 +41,6 @@ from tests.unit.device_sim.build import DAY_MS, MODEL, ORDER_KEY, identity_of, p
 from tests.unit.device_sim.play import NEXT, Play
 
 PAYLOAD = payload_of(400_000)
-pytestmark = pytest.mark.timeout(40)
 
 
 class Gateway:

@@ -15,8 +15,6 @@ import pytest
 from gateway.trust.keys import new_private_key, public_of, public_text
 from tests.harness.broker import Broker
 
-pytestmark = pytest.mark.timeout(40)
-
 SCENARIO = """
 seed = 3
 speed = 100.0

@@ -16,8 +16,6 @@ from gateway.trust.keys import new_private_key, public_of, public_text
 from tests.harness.authority import Authority
 from tests.harness.broker import CONFIGURATION, Broker, free_port
 
-pytestmark = pytest.mark.timeout(40)
-
 SCENARIO = """
 [broker]
 port = {port}
