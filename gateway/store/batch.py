@@ -1,4 +1,4 @@
-"""One batch of saves as SQL: at most one prepared statement per table, its rows as plain tuples.
+"""One batch of saves as SQL: at most one prepared statement per table, its rows as plain tuples; ``chain`` writes the ledger's.
 
 Called by ``Writer`` in the database's writer thread, inside a transaction. Rows of one table keep the order of the saves. Plain
 driver calls instead of SQLAlchemy expressions, because this is the one path whose cost is paid for every report and every
@@ -14,7 +14,7 @@ from typing import Final, assert_never
 from gateway.core.effects import Append, Save, SaveDay, SaveOrder, SaveTerminal, SaveTransfer, SaveUpgrade
 from gateway.core.transfer.account import PauseCause, Quantiles
 from gateway.errors import StoreError
-from gateway.store import jsontext
+from gateway.store import chain, jsontext
 from gateway.store.schema import QUANTILE_PARTS, transfers
 
 _TERMINAL: Final = "UPDATE terminals SET epoch=?, online=?, seen_us=?, counter=? WHERE id=?"
@@ -27,10 +27,6 @@ _UPGRADE: Final = (
     "UPDATE upgrades SET state=?, state_since_us=?, due_us=?, attempt=?, code=?, have_bytes=?, snapshot=? WHERE id=?"
 )
 _ORDER: Final = "UPDATE orders SET status=?, code=?, updated_us=?, data=? WHERE id=? AND terminal=?"
-_APPEND: Final = (
-    "INSERT INTO ledger (at_us, terminal, campaign, upgrade, actor, what, from_state, to_state, code, evidence) "
-    "VALUES (?,?,?,?,?,?,?,?,?,?)"
-)
 
 _TRANSFER_COLUMNS: Final = tuple(column.name for column in transfers.columns)
 _FIXED: Final = frozenset({"upgrade", "transfer", "terminal", "campaign", "started_us"})  # keys and indexed: left as they are
@@ -61,12 +57,12 @@ def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
     orders: list[_Row] = []
     accounts: list[_Row] = []
     days: list[_Row] = []
-    entries: list[_Row] = []
+    entries: list[chain.Facts] = []
 
     for save in saves:
         match save:
             case Append():
-                entries.append(_entry(save))
+                entries.append(chain.facts_of(save))
             case SaveUpgrade():
                 upgrades.append(_upgrade(save))
             case SaveTransfer():
@@ -91,26 +87,12 @@ def apply(connection: sqlite3.Connection, saves: Iterable[Save]) -> int:
         ("orders", _ORDER, orders),
         ("transfers", _TRANSFER, accounts),
         ("budget_days", _DAY, days),
-        ("ledger", _APPEND, entries),
     ):
         if rows and connection.executemany(statement, rows).rowcount != len(rows):
             raise StoreError(f"a row of {what} to be saved does not exist", code="store_row_missing", table=what)
+    if entries:
+        chain.append_facts(connection, entries)
     return len(terminals) + len(upgrades) + len(orders) + len(accounts) + len(days) + len(entries)
-
-
-def _entry(save: Append) -> _Row:
-    return (
-        save.at_us,
-        save.terminal,
-        save.campaign,
-        save.upgrade,
-        save.actor,
-        save.what,
-        save.from_state,
-        save.to_state,
-        save.code,
-        jsontext.dump_evidence(save.evidence),
-    )
 
 
 def _upgrade(save: SaveUpgrade) -> _Row:

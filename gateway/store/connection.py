@@ -91,6 +91,10 @@ class Connection:
                 await self._sql.invalidate()
             raise
 
+    async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run ``work`` in the connection's thread, within the transaction that is open."""
+        return await in_thread(await self._driver(), work)
+
     async def _driver(self) -> aiosqlite.Connection:
         held = self._sql.sync_connection
         if held is None or held.invalidated:
@@ -138,10 +142,19 @@ class Transaction:
         with mapped("writing the store"):
             return (await sql.execute(statement, parameters)).rowcount
 
+    async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run several plain statements in one hop to the connection's thread, as a part of this transaction."""
+        connection = self._connection()
+        with mapped("writing the store"):
+            return await connection.run(work)
+
     def _sql(self) -> AsyncConnection:
+        return self._connection().sql
+
+    def _connection(self) -> Connection:
         if self._open is None:
             raise StoreError("a transaction was used after its end", code="store_bug")
-        return self._open.sql
+        return self._open
 
 
 def _usable(driver: aiosqlite.Connection) -> bool:

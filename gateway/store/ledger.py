@@ -1,19 +1,21 @@
 """The record of everything that happened, in the order in which it was committed; read here, never changed.
 
-``Writer`` appends what the core decides; ``services`` append what a person did, inside the same transaction that does it. The
-database itself refuses to change or delete an entry. ``seq`` rises with every commit, so it is a reader's place in the stream.
+``Writer`` appends what the core decides; ``services`` append what a person did, inside the same transaction that does it;
+both by way of ``chain``. The database itself refuses to change or delete an entry. ``seq`` rises with every commit, so it is a
+reader's place in the stream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from gateway.core.effects import Append
-from gateway.store import jsontext
+from gateway.store import chain, jsontext
 from gateway.store.database import Source, reading, writing
 from gateway.store.schema import ledger, upgrades
 
@@ -34,29 +36,18 @@ class Entry:
     code: str
     evidence: Mapping[str, Any]
     """Numbers, texts and ``hex:…`` for bytes; with the key ``_cut`` when it was too long to be kept whole."""
+    prev_seq: int
+    """The entry before it of the same terminal, 0 for the first."""
+    hash: bytes
+    """See ``chain``."""
 
 
 async def append(db: Source, entries: Sequence[Append]) -> None:
     """Append ``entries`` in their order, in the caller's transaction when it has one open."""
     if not entries:
         return
-    rows = [
-        {
-            "at_us": entry.at_us,
-            "terminal": entry.terminal,
-            "campaign": entry.campaign,
-            "upgrade": entry.upgrade,
-            "actor": entry.actor,
-            "what": entry.what,
-            "from_state": entry.from_state,
-            "to_state": entry.to_state,
-            "code": entry.code,
-            "evidence": jsontext.dump_evidence(entry.evidence),
-        }
-        for entry in entries
-    ]
     async with writing(db) as tx:
-        await tx.execute(sa.insert(ledger), rows)
+        await tx.run(partial(chain.append, entries=entries))
 
 
 async def tail(db: Source, *, after_seq: int, limit: int = 500, campaign: str = "", terminal: str = "") -> Sequence[Entry]:

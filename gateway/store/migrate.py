@@ -18,7 +18,7 @@ from gateway.errors import StoreError
 from gateway.store.failures import mapped
 
 #: The newest step in ``migrations/versions``.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 FOLDER: Final = Path(__file__).with_name("migrations")
 
 

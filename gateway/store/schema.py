@@ -22,12 +22,14 @@ OPEN_STATES: Final = tuple(state.value for state in UpgradeState if state not in
 CAMPAIGN_STATES: Final = ("draft", "running", "paused", "aborted", "finished")
 ORDER_STATUSES: Final = ("pending", "sent", "done", "refused", "failed", "expired")
 
-#: The ledger knows INSERT alone; any other statement fails in the database itself, whoever sends it.
+#: The ledger and its seals know INSERT alone; any other statement fails in the database itself, whoever sends it.
+APPEND_ONLY: Final = ("ledger", "ledger_seals")
 LEDGER_TRIGGERS: Final = {
-    f"ledger_refuses_{verb}": (
-        f"CREATE TRIGGER ledger_refuses_{verb} BEFORE {verb.upper()} ON ledger "
+    f"{table}_refuses_{verb}": (
+        f"CREATE TRIGGER {table}_refuses_{verb} BEFORE {verb.upper()} ON {table} "
         "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
     )
+    for table in APPEND_ONLY
     for verb in ("update", "delete")
 }
 
@@ -248,10 +250,40 @@ ledger = sa.Table(
     sa.Column("to_state", sa.Text, nullable=False),
     sa.Column("code", sa.Text, nullable=False),
     sa.Column("evidence", sa.Text, nullable=False),  # JSON object
+    # the chain of the terminal, see ``chain``: 0 before its first entry
+    sa.Column("prev_seq", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
     # The entries of an upgrade are found among those of its terminal: an index less for every entry written.
     sa.Index("ledger_by_terminal", "terminal", "seq"),
     sa.Index("ledger_by_campaign", "campaign", "seq"),
 )
 
-for _trigger in LEDGER_TRIGGERS.values():
-    sa.event.listen(ledger, "after_create", sa.DDL(_trigger).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call] # it has no annotations
+#: The last entry of each terminal, so that its chain goes on after a restart and a cut end is found.
+ledger_heads = sa.Table(
+    "ledger_heads",
+    metadata,
+    sa.Column("terminal", sa.Text, primary_key=True),  # '' for entries about no terminal
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: What ``trust.seals`` signed: one for each day with entries.
+ledger_seals = sa.Table(
+    "ledger_seals",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("day", sa.Text, nullable=False),
+    sa.Column("sealed_us", sa.BigInteger, nullable=False),
+    sa.Column("first_seq", sa.BigInteger, nullable=False),
+    sa.Column("last_seq", sa.BigInteger, nullable=False),
+    sa.Column("entry_count", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("previous", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+)
+
+for _name, _trigger in LEDGER_TRIGGERS.items():
+    _table = metadata.tables[_name.split("_refuses_")[0]]
+    sa.event.listen(_table, "after_create", sa.DDL(_trigger).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call] # it has no annotations

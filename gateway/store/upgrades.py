@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from gateway.core.effects import Append
 from gateway.core.states import UpgradeState
 from gateway.store.connection import Transaction
 from gateway.store.database import Source, reading, writing
+from gateway.store.ledger import append
 from gateway.store.schema import OPEN_STATES, ledger, terminals, upgrades
-from gateway.store.selection import TerminalFilter, chunks, conditions
+from gateway.store.selection import IDS_PER_STATEMENT, TerminalFilter, chunks, conditions
 
 CANARY: Final = 0
 REST: Final = 1
@@ -161,24 +163,26 @@ async def _create(tx: Transaction, campaign: str, meant: Sequence[sa.ColumnEleme
 
 async def _record_creation(tx: Transaction, campaign: str, at_us: int, actor: str) -> None:
     recorded = sa.exists().where(ledger.c.terminal == upgrades.c.terminal, ledger.c.upgrade == upgrades.c.id)
-    created = (
-        sa.select(
-            sa.literal(at_us),
-            upgrades.c.terminal,
-            upgrades.c.campaign,
-            upgrades.c.id,
-            sa.literal(actor),
-            sa.literal("created"),
-            sa.literal(""),
-            upgrades.c.state,
-            sa.literal("ok"),
-            sa.literal("{}"),
-        )
-        .where(upgrades.c.campaign == campaign, ~recorded)
-        .order_by(upgrades.c.terminal)
-    )
-    columns = ["at_us", "terminal", "campaign", "upgrade", "actor", "what", "from_state", "to_state", "code", "evidence"]
-    await tx.execute(sa.insert(ledger).from_select(columns, created))
+    created = sa.select(upgrades.c.terminal, upgrades.c.id, upgrades.c.state).where(upgrades.c.campaign == campaign, ~recorded)
+    after = ""
+    while rows := await tx.fetch(
+        created.where(upgrades.c.terminal > after).order_by(upgrades.c.terminal).limit(IDS_PER_STATEMENT)
+    ):
+        entries = [
+            Append(
+                at_us=at_us,
+                terminal=row.terminal,
+                campaign=campaign,
+                upgrade=row.id,
+                actor=actor,
+                what="created",
+                to_state=row.state,
+                code="ok",
+            )
+            for row in rows
+        ]
+        await append(tx, entries)
+        after = rows[-1].terminal
 
 
 async def _rows(db: Source, statement: sa.Select[Any]) -> list[UpgradeRow]:

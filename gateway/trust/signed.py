@@ -15,7 +15,7 @@ from gateway.trust.keys import KeyRing, key_id, public_of, signing_key
 from gateway.wire.codes import Code
 from gateway.wire.messages import Signed
 
-Purpose = Literal["order", "manifest"]
+Purpose = Literal["order", "manifest", "seal"]
 
 
 def sign(purpose: Purpose, body: bytes, private: bytes) -> Signed:

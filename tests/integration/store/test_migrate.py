@@ -18,8 +18,8 @@ from gateway.store.schema import metadata
 
 _BROKEN_STEP = """
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "9000"
+down_revision = "{head}"
 
 def upgrade():
     op.execute("CREATE TABLE half (a INTEGER)")
@@ -77,13 +77,14 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(
 ) -> None:
     folder = tmp_path / "migrations"
     shutil.copytree(migrate.FOLDER, folder)
-    (folder / "versions" / "0002_broken.py").write_text(_BROKEN_STEP)
+    (folder / "versions" / "9000_broken.py").write_text(_BROKEN_STEP.format(head=migrate.HEAD))
     monkeypatch.setattr(migrate, "FOLDER", folder)
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    head = migrate.HEAD
+    monkeypatch.setattr(migrate, "HEAD", "9000")
     before = tables_of(store_file)
     with pytest.raises(StoreError, match="nowhere"):
         migrate.bring_up(store_file)
 
     assert tables_of(store_file) == before
     with closing(sqlite3.connect(store_file)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(head,)]
