@@ -71,7 +71,9 @@ class Settings(BaseSettings):
     """Instead of ``token``: a file that holds it."""
 
     order_key_file: Path | None = None
-    """Private key that signs orders, PEM."""
+    """Private key that signs orders and the seals of the ledger, PEM."""
+    former_order_key_files: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Public halves of order keys that were used before, PEM: the seals that they signed stay good."""
     publisher_key_files: Annotated[tuple[Path, ...], NoDecode] = ()
     """Public keys whose packages are believed, PEM."""
 
@@ -115,7 +117,7 @@ class Settings(BaseSettings):
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
 
-    @field_validator("publisher_key_files", mode="before")
+    @field_validator("publisher_key_files", "former_order_key_files", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:
         """From the environment: paths joined as in ``PATH``."""
@@ -163,10 +165,14 @@ class Settings(BaseSettings):
         return token
 
     def order_key(self) -> bytes:
-        """The raw private key that signs orders; ``ConfigError`` when unset or unreadable."""
+        """The raw private key that signs orders and seals; ``ConfigError`` when unset or unreadable."""
         if self.order_key_file is None:
             raise ConfigError("no key to sign orders: set order_key_file; `tillgate init` makes one")
         return read_private_key(self.order_key_file)
+
+    def former_order_keys(self) -> tuple[bytes, ...]:
+        """The raw public halves of order keys that were used before; ``ConfigError`` when one is unreadable."""
+        return tuple(read_public_key(path) for path in self.former_order_key_files)
 
     def publisher_keys(self) -> tuple[bytes, ...]:
         """The raw public keys whose packages are believed; ``ConfigError`` when none is set or one is unreadable."""

@@ -44,12 +44,14 @@ from gateway.link.garbage import calm_collector
 from gateway.link.mqtt import MqttLink
 from gateway.link.settings import LinkSettings
 from gateway.packages.ingest import sweep
+from gateway.services import seals
 from gateway.services.context import Services
 from gateway.store import meta
 from gateway.store.database import Database
 from gateway.store.doorbell import Doorbell
 from gateway.store.writer import Writer
-from gateway.trust.keys import KeyRing
+from gateway.trust.keys import KeyRing, public_of
+from gateway.trust.seals import sign_seal
 
 log = structlog.get_logger()
 
@@ -75,6 +77,7 @@ class Gateway:
     orders: Orders
     recovery: Recovery
     hearing: Mapping[str, Hearing]
+    services: Services
     counters: Counter[str]
     user: str
     """Whom the broker knows us as."""
@@ -95,6 +98,7 @@ class Gateway:
             "engine.campaigns": self.campaigns.run,
             "engine.orders": self.orders.run,
             "engine.recovery": self.recovery.run,
+            "ledger.seals": lambda: seals.run(self.services),
             **{f"engine.hearing.{name}": hearing.run for name, hearing in self.hearing.items()},
         }
 
@@ -230,6 +234,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
         doorbell=doorbell,
         packages_path=settings.packages_path,
         ring=ring,
+        sign_seal=lambda seal: sign_seal(seal, order_key),
+        seal_ring=KeyRing([public_of(order_key), *settings.former_order_keys()]),
         package_max_bytes=settings.package_max_bytes,
         budgets=defaults,
     )
@@ -248,6 +254,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
         orders=Orders(db, sessions, dispatcher, doorbell, counters),
         recovery=Recovery(db, sessions, dispatcher, executor, control, clock),
         hearing={"control": Hearing(control, "control"), "bulk": Hearing(bulk, "bulk")},
+        services=services,
         counters=counters,
         user=settings.broker_username or settings.broker_client_id,
     )

@@ -16,6 +16,8 @@ from gateway.services.measured import MeasuredCache
 from gateway.store.database import Database
 from gateway.store.doorbell import Doorbell
 from gateway.trust.keys import KeyRing
+from gateway.trust.seals import Seal
+from gateway.wire.messages import Signed
 
 PACKAGE_MAX_BYTES: Final = 1 << 30
 
@@ -37,6 +39,10 @@ class Services:
     doorbell: Doorbell
     packages_path: Path
     ring: KeyRing
+    sign_seal: Callable[[Seal], Signed]
+    """Puts the gateway's own signature under a day of the ledger."""
+    seal_ring: KeyRing
+    """The public halves of that key, and of those before it."""
     package_max_bytes: int = PACKAGE_MAX_BYTES
     now_us: Callable[[], int] = _system_now_us
     """Unix time in microseconds."""

@@ -5,7 +5,7 @@ has found, and ``FINDINGS_MAX`` bounds that.
 
 Of each entry: its number follows the one before; its hash comes from its columns and from the hash of the entry before it of
 its terminal; that entry is there, and none of the same terminal stands between. Of each terminal: the table of heads knows its
-last entry. So whoever changes, removes or adds a row has to change every later row of that terminal, the head, and a signed seal.
+last entry. So whoever changes, removes or adds a row has to change every later row of that terminal, its head, and a seal.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from gateway.store.doorbell import Doorbell
 from gateway.store.upgrades import UpgradeRow
 from gateway.store.writer import Writer
 from gateway.trust.keys import KeyRing, new_private_key, public_of
+from gateway.trust.seals import sign_seal
 from gateway.wire.codes import Component
 
 TOKEN: Final = "token-of-the-test-gateway"
@@ -105,13 +106,15 @@ async def http_gateway(
     folder: Path, *, streams_max: int = 4, body_idle_s: float = 5.0, package_max_bytes: int = 1 << 24
 ) -> AsyncIterator[HttpGateway]:
     """Run it for the length of the block."""
-    publisher = new_private_key()
+    publisher, order_key = new_private_key(), new_private_key()
     async with Database.open(folder / "tillgate.db") as db, anyio.create_task_group() as tasks:
         services = Services(
             db=db,
             doorbell=Doorbell(),
             packages_path=folder / "packages",
             ring=KeyRing([public_of(publisher)]),
+            sign_seal=lambda seal: sign_seal(seal, order_key),
+            seal_ring=KeyRing([public_of(order_key)]),
             package_max_bytes=package_max_bytes,
         )
         not_ready: list[str] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -64,7 +66,10 @@ def upgrade() -> None:
 
 
 def _chain_entries() -> None:
+    # As today's gateway does; a later step that changes the columns of the ledger keeps a copy of this function here.
     connection = op.get_bind().connection.dbapi_connection
+    if not isinstance(connection, sqlite3.Connection):
+        raise TypeError(type(connection).__name__)
     after = 0
     while rows := connection.execute(
         "SELECT seq, at_us, terminal, campaign, upgrade, actor, what, from_state, to_state, code, evidence "
