@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import Depends, FastAPI
 
-from gateway.api import budgets, campaigns, events, health, orders, packages, problems, terminals, transfers, upgrades
+from gateway.api import budgets, campaigns, events, health, ledger, orders, packages, problems, terminals, transfers, upgrades
 from gateway.api.document import ANYWHERE, described, operation_id, refuse_unknown_query
 from gateway.api.guard import BODY_IDLE_S, Guard
 from gateway.api.health import NotReady, Stats
@@ -74,6 +74,7 @@ def create_app(
         budgets.router,
         orders.router,
         events.router,
+        ledger.router,
         health.router,
     ):
         app.include_router(router, prefix=PREFIX, responses=ANYWHERE, dependencies=[Depends(refuse_unknown_query)])

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from gateway.api.health_models import AliveOut, StatsOut
-from gateway.cli import budget, campaign, events, order, package, setup, terminal, upgrade
+from gateway.cli import budget, campaign, events, ledger, order, package, setup, terminal, upgrade
 from gateway.cli.client import Client, Connection
 from gateway.cli.failures import DONE, FAILED, INTERRUPTED, CommandError, one_line
 from gateway.cli.output import AsJson, print_facts, print_model
@@ -35,6 +35,7 @@ app.add_typer(upgrade.app, name="upgrade")
 app.add_typer(budget.app, name="budget")
 app.add_typer(order.app, name="order")
 app.command("events")(events.events)
+app.add_typer(ledger.app, name="ledger")
 
 
 @app.callback()

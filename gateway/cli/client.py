@@ -128,6 +128,17 @@ class Client:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size_bytes)}
         return _read(self._send("POST", path, content=pieces, headers=headers), model)
 
+    def download(self, path: str, params: Params) -> Iterator[bytes]:
+        """A file, piece by piece; ``CommandError`` also when it is cut short."""
+        try:
+            with self._http.stream("GET", path, params=_query(params)) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    answer.read()
+                    raise _refusal(answer)
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as exc:
+            raise CommandError(_unreachable(self.url, exc)) from exc
+
     def events(self, params: Params, *, after: int | None = None) -> Iterator[EntryOut]:
         """Ledger entries as they happen, for ever: reconnects by itself and goes on after the last entry seen.
 

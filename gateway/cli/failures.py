@@ -1,7 +1,8 @@
 """Failures of the command line: one line on standard error, and what the exit codes mean.
 
 0    done; a watched campaign finished
-1    a watched campaign was paused by its stop rule or aborted; an order that was waited for did not succeed
+1    a watched campaign was paused by its stop rule or aborted; an order that was waited for did not succeed; the ledger is not
+     what was written
 2    the command could not be carried out: wrong usage, refused by the gateway, gateway not reachable
 130  interrupted by the person
 """

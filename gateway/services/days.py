@@ -15,7 +15,7 @@ _LAST: Final = (date.max - _EPOCH).days
 
 
 def day_of(at_us: int) -> str:
-    """The day of a moment; moments before 1970 or after 9999, which only a broken clock gives, go with the first or last day."""
+    """The day of a moment; what only a broken clock gives, before 1970 or after 9999, goes with the first or last day."""
     return (_EPOCH + timedelta(days=min(max(at_us // DAY_US, 0), _LAST))).isoformat()
 
 

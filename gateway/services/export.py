@@ -1,7 +1,7 @@
 """The ledger as a file: JSON lines that another program can verify, or CSV for a spreadsheet; a page in memory at a time.
 
-A line of JSON holds the evidence as the very text that was hashed, so ``trust.chain`` can be computed from it. CSV does not: what
-a spreadsheet would take for a formula gets an apostrophe before it, since a terminal decides what its evidence says.
+A line of JSON holds the evidence as the very text that was hashed, so ``trust.chain`` can be computed from it. CSV does not:
+what a spreadsheet would take for a formula gets an apostrophe before it, since a terminal decides what its evidence says.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -27,8 +28,8 @@ _LAST_US: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBERS: Final = frozenset({"seq", "prev_seq", "at_us"})
 HEADINGS: Final = ("seq", "at", *COLUMNS[1:], "hash")
-#: What begins a formula in some spreadsheet, also in full width and behind blanks; and what hides it.
-_FORMULA: Final = frozenset("=+-@\t\r\n|%＝＋－＠")
+#: What begins a formula in some spreadsheet (in full width and behind blanks too), or hides that one begins.
+_FORMULA: Final = frozenset("=+-@|%\t\r\n")
 
 
 async def export(
@@ -89,8 +90,8 @@ def _safe(name: str, value: str) -> str:
     """``value`` so that no spreadsheet calculates it; numbers stay numbers."""
     if name in _NUMBERS and _is_number(value):
         return value
-    shown = value.lstrip()
-    return f"'{value}" if value[:1] in _FORMULA or shown[:1] in _FORMULA else value
+    first, shown = value[:1], unicodedata.normalize("NFKC", value.lstrip()[:1])
+    return f"'{value}" if first in _FORMULA or shown in _FORMULA else value
 
 
 def _moment(at_us: str) -> str:

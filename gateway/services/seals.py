@@ -70,8 +70,9 @@ async def _next(services: Services, today: str) -> Seal | None:
     digest, entry_count = sha256(), 0
     place = after_seq
     while rows := await seals.hashes(services.db, after_seq=place, last_seq=last_seq):
-        for place, entry_hash in rows:
+        for _, entry_hash in rows:
             digest.update(entry_hash)
+        place = rows[-1][0]
         entry_count += len(rows)
     return Seal(
         number=number + 1,

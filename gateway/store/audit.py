@@ -68,7 +68,7 @@ async def kept(db: Source, *, after_seq: int, from_us: int, until_us: int, termi
     """The next ``limit`` entries after ``after_seq`` of this time (and of one terminal, when named), by number."""
     parameters = {"after": after_seq, "from_us": from_us, "until_us": until_us, "terminal": terminal, "limit": limit}
     rows = await _fetch(db, _KEPT_OF_ONE if terminal else _KEPT, parameters)
-    return [Kept(row[_WIDTH + 1], row[:_WIDTH], row[_WIDTH]) for row in rows]
+    return [Kept(seq, columns, entry_hash) for *columns, entry_hash, seq in rows]
 
 
 async def _fetch(db: Source, statement: str, parameters: Mapping[str, object]) -> Sequence[sa.Row[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import cast
 
 import sqlalchemy as sa
 from alembic import op
@@ -67,9 +68,7 @@ def upgrade() -> None:
 
 def _chain_entries() -> None:
     # As today's gateway does; a later step that changes the columns of the ledger keeps a copy of this function here.
-    connection = op.get_bind().connection.dbapi_connection
-    if not isinstance(connection, sqlite3.Connection):
-        raise TypeError(type(connection).__name__)
+    connection = cast("sqlite3.Connection", op.get_bind().connection.dbapi_connection)
     after = 0
     while rows := connection.execute(
         "SELECT seq, at_us, terminal, campaign, upgrade, actor, what, from_state, to_state, code, evidence "
