@@ -6,6 +6,7 @@ Each takes one of the places of event streams (``streams_max``), so a few of the
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
@@ -67,8 +68,8 @@ async def download(
 ) -> Response:
     """All entries, or those of some days or of one terminal, as a file, the oldest first.
 
-    JSON lines hold what an entry's `hash` is computed from. In CSV, what a spreadsheet would take for a formula has an apostrophe
-    before it. A file that was cut short has no proper end, which every HTTP client notices.
+    JSON lines hold what an entry's `hash` is computed from. In CSV, what a spreadsheet would take for a formula has an
+    apostrophe before it. A file that was cut short has no proper end, which every HTTP client notices.
     """
     pieces = export.export(
         services,
@@ -83,8 +84,9 @@ async def download(
 
 
 async def _lines(services: Services, first_day: str, last_day: str) -> AsyncGenerator[bytes, None]:
-    async for one in audit.verify(services, first_day=first_day, last_day=last_day):
-        yield _line(one).encode() + b"\n"
+    async with aclosing(audit.verify(services.db, services.seal_ring, first_day=first_day, last_day=last_day)) as found:
+        async for one in found:
+            yield _line(one).encode() + b"\n"
 
 
 def _line(one: Looked | Finding | Verdict) -> str:

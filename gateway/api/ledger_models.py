@@ -22,7 +22,7 @@ class FindingOut(Answer):
     """Something that is wrong."""
 
     kind: Literal["finding"] = "finding"
-    what: str = Field(description="`changed`, `missing`, `inserted`, `head` or `seal`.")
+    what: str = Field(description="`changed`, `missing`, `inserted`, `unproven`, `head` or `seal`.")
     number: int = Field(description="Of the entry; of the seal when `what` is `seal`.")
     last: int = Field(description="The last number of a stretch, else `number`.")
     terminal: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -66,10 +66,9 @@ def export(
     with Client.of(context.obj) as client, ExitStack() as stack:
         pieces = client.download("/api/v1/ledger/export", params)
         first = next(pieces, b"")  # what is refused leaves no file behind
-        file: BinaryIO = sys.stdout.buffer if out is None else stack.enter_context(_created(out))
+        file: BinaryIO = sys.stdout.buffer if out is None else stack.enter_context(_whole(out))
         file.write(first)
-        for piece in pieces:
-            file.write(piece)
+        file.writelines(pieces)
         file.flush()
 
 
@@ -86,7 +85,7 @@ def finding_text(finding: FindingOut) -> str:
 
 def verdict_texts(verdict: VerdictOut) -> Iterator[str]:
     """What was looked at, and what came of it."""
-    yield f"{verdict.entry_count} entries and {verdict.seal_count} seals verified, {verdict.unsealed_count} entries not sealed yet"
+    yield f"{verdict.entry_count} entries and {verdict.seal_count} seals verified; not sealed yet: {verdict.unsealed_count}"
     seal = verdict.newest_seal
     if seal is not None:
         yield f"newest seal {seal.number} of {seal.day}, up to entry {seal.last_seq}: {seal.hash}"
@@ -126,8 +125,15 @@ def _layout(text: str) -> Format:
             raise CommandError(f"--format {one_line(text)}: expected jsonl or csv")
 
 
-def _created(file: Path) -> BinaryIO:
+@contextmanager
+def _whole(file: Path) -> Iterator[BinaryIO]:
+    """A file to write that gets its name at the end of the block: half of a ledger never looks like a whole one."""
+    part = file.with_name(file.name + ".part")
     try:
-        return file.open("wb")
+        with part.open("wb") as out:
+            yield out
+        part.replace(file)
     except OSError as exc:
         raise CommandError(f"cannot write {file}: {exc.strerror}") from exc
+    finally:
+        part.unlink(missing_ok=True)

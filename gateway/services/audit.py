@@ -10,9 +10,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.services.context import Services
 from gateway.store import audit, ledger, seals
+from gateway.store.database import Source
 from gateway.trust.audit import Audit, Finding
+from gateway.trust.keys import KeyRing
 from gateway.trust.seal_audit import SealAudit
 from gateway.trust.seals import Seal
 
@@ -43,13 +44,15 @@ class Verdict:
 
 
 async def verify(
-    services: Services, *, first_day: str = "", last_day: str = ""
+    db: Source, ring: KeyRing, *, first_day: str = "", last_day: str = ""
 ) -> AsyncGenerator[Looked | Finding | Verdict, None]:
     """Look at the whole ledger, or at the seals of these days with what they cover (see ``services.days``).
 
-    Without a last day, or when no seal of a later day is there, it goes to the end. Raises ``StoreError`` from the middle.
+    ``ring`` holds the keys that may have sealed. Without a last day, or when no later day is sealed yet, it goes to the end.
+
+    Raises:
+        StoreError: the store cannot be read (any more); then there is no ``Verdict``.
     """
-    db = services.db
     newest_seq = await ledger.last_seq(db)
     known = await seals.since(db, first_day)
     before = known[0].seal if known and first_day and known[0].seal.day < first_day else None
@@ -58,7 +61,7 @@ async def verify(
     begin_seq = before.last_seq if before is not None else 0
     end_seq = (asked[-1].seal.last_seq if asked else begin_seq) if cut else newest_seq
 
-    entries, sealed = Audit(begin_seq + 1), SealAudit(services.seal_ring, asked, before=before)
+    entries, sealed = Audit(begin_seq + 1), SealAudit(ring, asked, before=before)
     findings = 0
     place = begin_seq if before is not None else audit.FIRST
     while not entries.full and (links := await audit.links(db, after_seq=place, last_seq=end_seq, limit=PAGE)):

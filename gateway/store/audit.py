@@ -68,15 +68,15 @@ async def kept(db: Source, *, after_seq: int, from_us: int, until_us: int, termi
     """The next ``limit`` entries after ``after_seq`` of this time (and of one terminal, when named), by number."""
     parameters = {"after": after_seq, "from_us": from_us, "until_us": until_us, "terminal": terminal, "limit": limit}
     rows = await _fetch(db, _KEPT_OF_ONE if terminal else _KEPT, parameters)
-    return [Kept(seq, columns, entry_hash) for *columns, entry_hash, seq in rows]
+    return [Kept(row[-1], row[:_WIDTH], row[-2]) for row in rows]
 
 
-async def _fetch(db: Source, statement: str, parameters: Mapping[str, object]) -> Sequence[sa.Row[Any]]:
+async def _fetch(db: Source, statement: str, parameters: Mapping[str, object]) -> Sequence[tuple[Any, ...]]:
     async with reading(db) as tx:
-        return await tx.fetch(sa.text(statement), parameters)
+        return [tuple(row) for row in await tx.fetch(sa.text(statement), parameters)]
 
 
-def _link(row: sa.Row[Any]) -> Link:
+def _link(row: tuple[Any, ...]) -> Link:
     entry_hash, seq, prev_seq, prev_hash, prev_terminal, head_seq, head_hash, between = row[_WIDTH:]
     return Link(
         seq=seq,

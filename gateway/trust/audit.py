@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from gateway.trust.chain import GENESIS, link_hash
+from gateway.trust.chain import COLUMNS, GENESIS, link_hash
 
 #: An audit ends when it has found so much: a ledger that is wrong everywhere is no list to be read.
 FINDINGS_MAX: Final = 1000
+_TERMINAL: Final = COLUMNS.index("terminal")
 
 
 class Kind(StrEnum):
@@ -30,6 +31,8 @@ class Kind(StrEnum):
     """There was an entry of this number (or a stretch of them), and it is gone."""
     INSERTED = "inserted"
     """The gateway did not write this entry, or not here."""
+    UNPROVEN = "unproven"
+    """The entry before it is wrong itself, so nothing shows whether this one is what it was."""
     HEAD = "head"
     """The entry is the last one that the table of heads knows of its terminal, but with another hash."""
     SEAL = "seal"
@@ -121,13 +124,17 @@ class Audit:
             yield self._named(Kind.CHANGED, link, f"it names {link.prev_seq} as the entry before it")
             return
         if link.prev_seq and link.prev_hash is None:
-            yield from self._lost(link.prev_seq, link.terminal, f"entry {link.seq} follows it")
+            text = f"entry {link.seq} follows it, and is not proven without it"
+            yield from self._lost(link.prev_seq, link.terminal, text)
         elif not self._fits(link):
-            if link.prev_seq and link.prev_terminal != link.terminal and link.prev_seq not in self._wrong:
-                yield from self._lost(link.prev_seq, link.terminal, f"entry {link.seq} follows it, another has its number")
-            else:
+            if link.prev_seq in self._wrong:
+                yield self._named(Kind.UNPROVEN, link, f"entry {link.prev_seq}, which it follows, is wrong itself")
+                return
+            if not self._was_given_again(link):
                 yield self._named(Kind.CHANGED, link, "its hash does not come from its columns and the entry before it")
                 return
+            text = f"entry {link.seq} follows it, and is not proven without it; another entry has its number"
+            yield from self._lost(link.prev_seq, link.terminal, text)
         for seq in link.between:
             if seq not in self._wrong:
                 self._wrong[seq] = b""
@@ -141,6 +148,15 @@ class Audit:
             return True
         mended = self._wrong.get(link.prev_seq)
         return bool(mended) and link.hash == link_hash(mended or GENESIS, link.columns)
+
+    @staticmethod
+    def _was_given_again(link: Link) -> bool:
+        """Whether the entry before it is another terminal's, and not this one that was moved to another terminal."""
+        if not link.prev_seq or link.prev_terminal == link.terminal:
+            return False
+        columns = list(link.columns)
+        columns[_TERMINAL] = link.prev_terminal.encode()
+        return link.hash != link_hash(link.prev_hash or GENESIS, columns)
 
     def _headed(self, link: Link) -> Iterator[Finding]:
         if link.terminal in self._odd_heads:
