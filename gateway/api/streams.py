@@ -43,7 +43,9 @@ class EventStreams:
     def claim(self) -> None:
         """Take a place for one stream; 503 when all are taken. ``running`` gives it back."""
         if self._closed or self._open >= self._limit:
-            raise HTTPException(503, f"{self._open} event streams are open, the most allowed; close one or try later")
+            raise HTTPException(
+                503, f"{self._open} event streams and downloads are open, the most allowed; close one or try later"
+            )
         self._open += 1
 
     @contextmanager
