@@ -5,11 +5,14 @@ Its transfer goes with it: what of it is kept beside the row (``cost``), and how
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import msgpack
 
 from gateway.core.attendance import Terms
 from gateway.core.effects import SaveTransfer, SaveUpgrade
 from gateway.core.plan import Plan
+from gateway.core.shedding import Quota
 from gateway.core.single import SingleTransfer
 from gateway.core.states import UpgradeState
 from gateway.core.transfer.meter import Meter
@@ -67,6 +70,7 @@ def restore(upgrade: str, terminal: str, plan: Plan, *, state: str, attempt: int
         kept = msgpack.unpackb(snapshot, use_list=False)
         for key, name in _PLAIN.items():
             setattr(out, name, kept[key])
+        out.quota = Quota(*kept.get("quota", ()))  # there is none in what an older gateway kept
         for key, name in _RANGES.items():
             setattr(out, name, RangeSet(kept[key]))
     return out
@@ -104,6 +108,6 @@ def resume(upgrade: Upgrade, terms: Terms, now: float, *, single: bool = False) 
 
 
 def _pack(upgrade: Upgrade) -> bytes:
-    plain = {key: getattr(upgrade, name) for key, name in _PLAIN.items()}
+    plain = {key: getattr(upgrade, name) for key, name in _PLAIN.items()} | {"quota": astuple(upgrade.quota)}
     packed: bytes = msgpack.packb(plain | {key: list(getattr(upgrade, name)) for key, name in _RANGES.items()})
     return packed

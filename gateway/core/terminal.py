@@ -16,6 +16,7 @@ from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, Sa
 from gateway.core.events import Acked, Decided, Event, Heard, Ordered, Tick, Unsure
 from gateway.core.order_args import order_args
 from gateway.core.outgoing import OpenOrder, Outgoing
+from gateway.core.shedding import Note, Quota
 from gateway.core.single import SingleTransfer
 from gateway.core.states import UNDISTURBED, UpgradeState
 from gateway.core.transfer.window import Transfer
@@ -24,7 +25,7 @@ from gateway.wire.codes import CLOCK_WRONG, DROPPABLE, Code
 from gateway.wire.messages import Ack, Facts, Hello, OpenUpgrade, PlainMap, Presence, Receipt, Report, Result
 from gateway.wire.ranges import RangeSet
 
-#: Reports about upgrades that do not exist here are kept too, but only so many of one terminal in one session.
+#: Reports and results about what does not exist here are kept too, but only so many of each of one terminal in one session.
 STRAY_REPORTS_MAX: Final = 100
 _NEVER: Final = float("inf")
 
@@ -47,6 +48,7 @@ class Terminal:
 
     _saved_at: float = 0.0
     _stray: int = 0
+    _strays: Quota = field(default_factory=lambda: Quota(STRAY_REPORTS_MAX))
     _answered: deque[str] = field(default_factory=lambda: deque(maxlen=8))
 
     def __post_init__(self) -> None:
@@ -84,7 +86,7 @@ class Terminal:
 
     def deadline(self) -> float:
         """When a ``Tick`` is due (Unix seconds; infinity: never)."""
-        at = min(self.presence.deadline, self.upgrade.deadline() if self.upgrade is not None else _NEVER)
+        at = min(self.presence.deadline, self.upgrade.deadline() if self.upgrade is not None else _NEVER, self._tell_at)
         return min(at, self.out.deadline(self.upgrade, online=self.online, undisturbed=self._undisturbed))
 
     # -- what the engine asks besides
@@ -103,7 +105,8 @@ class Terminal:
     def idle(self) -> bool:
         """Whether nothing is under way, so that the engine may forget it."""
         ended = self.upgrade is None or (self.upgrade.final and not self.upgrade.withdrawn)
-        return ended and not self.out.orders and self.transfer is None and self.presence.deadline == _NEVER
+        waits = min(self.presence.deadline, self._tell_at) != _NEVER
+        return ended and not self.out.orders and self.transfer is None and not waits
 
     @property
     def may_swap(self) -> bool:
@@ -190,17 +193,17 @@ class Terminal:
         upgrade = self.upgrade if is_present else self.past.get(report.upgrade)
         receipt = SendReceipt(terminal=self.id, receipt=Receipt(upgrade=report.upgrade, seqs=(report.seq,)))
         if upgrade is None:  # the store was restored from a backup, or nobody here ever heard of it: kept all the same
-            self._stray += 1
-            if self._stray > STRAY_REPORTS_MAX:
-                return []
             out.append(receipt)
-            return [self._entry(report.what.value, report.code, now, {**report.detail, "seq": report.seq}, report.upgrade)]
+            evidence = {**report.detail, "seq": report.seq}
+            entry = self._entry(report.what.value, report.code, now, evidence, report.upgrade)
+            return self._strays.sift(report.what, [entry], now, self._shed(now))
 
         out.append(receipt)
         if reports.known(upgrade, report.seq):
             return []
-        entries = reports.take(upgrade, report, now, jitter=jitter)
-        if not is_present:
+        taken = reports.take(upgrade, report, now, jitter=jitter)
+        entries = upgrade.quota.sift(report.what, taken, now, upgrade.shed(now))
+        if not is_present and entries:
             out.append(snapshot.save(upgrade, self._have_bytes(upgrade)))
         return entries
 
@@ -248,7 +251,15 @@ class Terminal:
     def _tick(self, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         self.presence.tick(now)
         out += self.out.expired(now)
-        return self.upgrade.tick(now, online=self.online, jitter=jitter) if self.upgrade is not None else []
+        entries = self._strays.tell_due(now, self._shed(now))
+        for past in self.past.values():
+            if told := past.quota.tell_due(now, past.shed(now)):
+                entries += told
+                out.append(snapshot.save(past, self._have_bytes(past)))
+        if self.upgrade is not None:
+            entries += self.upgrade.quota.tell_due(now, self.upgrade.shed(now))
+            entries += self.upgrade.tick(now, online=self.online, jitter=jitter)
+        return entries
 
     def _unsure(self, now: float, out: list[Effect]) -> None:
         """It was online when last heard of: ask for a hello, and believe it gone if none comes."""
@@ -299,6 +310,15 @@ class Terminal:
     def _undisturbed(self) -> bool:
         return self.upgrade is not None and self.upgrade.state in UNDISTURBED
 
+    @property
+    def _tell_at(self) -> float:
+        """When the ledger must hear of reports that were only counted."""
+        present = self.upgrade.quota.due_at if self.upgrade is not None else _NEVER
+        return min(present, self._strays.due_at, *(past.quota.due_at for past in self.past.values()))
+
+    def _shed(self, now: float) -> Note:
+        return lambda evidence: self._entry("reports_shed", Code.OK, now, evidence, "", actor="gateway")
+
     def _welcome(self, now: float, *, hello: bool = False) -> SendWelcome:
         return SendWelcome(terminal=self.id, welcome=self.terms.welcome(self.presence.epoch, now, hello=hello))
 
@@ -315,12 +335,12 @@ class Terminal:
             facts=facts,
         )
 
-    def _entry(self, what: str, code: Code, now: float, evidence: PlainMap, upgrade: str) -> Append:
+    def _entry(self, what: str, code: Code, now: float, evidence: PlainMap, upgrade: str, *, actor: str = "terminal") -> Append:
         return Append(
             at_us=int(now * 1e6),
             terminal=self.id,
             upgrade=upgrade,
-            actor="terminal",
+            actor=actor,
             what=what,
             code=code.value,
             evidence=evidence,

@@ -7,7 +7,7 @@ calls for; ``terminal.Terminal`` numbers and repeats it. Every change goes throu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from gateway.core.effects import Append
 from gateway.core.plan import Plan
 from gateway.core.readiness import unready
 from gateway.core.retry import rule_for
+from gateway.core.shedding import Quota
 from gateway.core.staging import may_install, slot
 from gateway.core.states import FINAL, HOLDS_PACKAGE, REVOCABLE, Trigger, UpgradeState, advance, allowed
 from gateway.wire.codes import AT_THE_DOOR, Code, OrderKind
@@ -56,6 +57,8 @@ class Upgrade:
     top_seq: int = 0
     attempt_seq: int = 0
     """The youngest report of the attempts before this one."""
+    quota: Quota = field(default_factory=Quota)
+    """Of those that moved nothing."""
 
     # Waiting.
     not_before: float = 0.0
@@ -311,6 +314,10 @@ class Upgrade:
     def note(self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any]) -> Append:
         """An entry about something that did not change the state."""
         return self._entry(what, actor, now, code, evidence, self.state)
+
+    def shed(self, now: float) -> Callable[[Mapping[str, int]], Append]:
+        """Makes the entry about reports that were counted instead of kept."""
+        return lambda evidence: self.note("reports_shed", "gateway", now, Code.OK, evidence)
 
     def _entry(self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any], old: UpgradeState) -> Append:
         return Append(

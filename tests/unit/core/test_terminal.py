@@ -17,7 +17,7 @@ from gateway.core.effects import (
 from gateway.core.events import Acked, End, Heard, Ordered, Start, Tick, Unsure
 from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
-from gateway.core.terminal import STRAY_REPORTS_MAX, Terminal
+from gateway.core.terminal import Terminal
 from gateway.wire.codes import Code, OrderKind, Phase, ResultStatus, What
 from gateway.wire.messages import Ack, OpenUpgrade, Presence, Result
 from tests.unit.core.build import FACTS, NOW, PLAN, brought_to, hello, kinds, orders, report, terminal
@@ -120,18 +120,6 @@ def test_a_report_is_stored_before_its_receipt_and_only_once() -> None:
     assert [effect for effect in again if isinstance(effect, Append)] == []
     for effects in (first, again):
         assert [effect.receipt.seqs for effect in effects if isinstance(effect, SendReceipt)] == [(1,)]
-
-
-def test_reports_about_upgrades_unknown_here_are_kept_up_to_a_limit() -> None:
-    """Nothing that a terminal reports is lost, and none can fill the store."""
-    found = terminal()
-    found.handle(hello(), NOW)
-    kept = 0
-    for seq in range(1, STRAY_REPORTS_MAX + 50):
-        effects = found.handle(report(What.VERIFIED, seq, upgrade="other"), NOW)
-        kept += sum(isinstance(effect, Append) for effect in effects)
-
-    assert kept == STRAY_REPORTS_MAX
 
 
 def test_a_terminal_that_speaks_while_it_counts_as_offline_is_asked_for_a_hello() -> None:
