@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from gateway.store.database import Source, reading
 from gateway.trust.audit import FINDINGS_MAX, Link
-from gateway.trust.chain import COLUMNS
+from gateway.trust.chain import COLUMNS, GENESIS
 
 _COLUMNS: Final = ", ".join(f"CAST(l.{name} AS BLOB)" for name in COLUMNS)
 # All names are our own; the values are bound.
@@ -23,8 +23,12 @@ _LINKS: Final = f"""
         CAST(p.hash AS BLOB), CAST(p.terminal AS BLOB), CAST(h.seq AS INTEGER), CAST(h.hash AS BLOB),
         (SELECT group_concat(seq) FROM (
             SELECT n.seq FROM ledger n
-            WHERE n.terminal = l.terminal AND n.seq > l.prev_seq AND n.seq < l.seq LIMIT {FINDINGS_MAX}))
-    FROM ledger l LEFT JOIN ledger p ON p.seq = l.prev_seq LEFT JOIN ledger_heads h ON h.terminal = l.terminal
+            WHERE n.terminal = l.terminal AND n.seq > l.prev_seq AND n.seq < l.seq LIMIT {FINDINGS_MAX})),
+        b.seq, CAST(b.hash AS BLOB)
+    FROM ledger l
+    LEFT JOIN ledger b
+        ON b.seq = (SELECT n.seq FROM ledger n WHERE n.terminal = l.terminal AND n.seq < l.seq ORDER BY n.seq DESC LIMIT 1)
+    LEFT JOIN ledger p ON p.seq = l.prev_seq LEFT JOIN ledger_heads h ON h.terminal = l.terminal
     WHERE l.seq > :after AND l.seq <= :last ORDER BY l.seq LIMIT :limit
 """  # noqa: S608 - see above
 _LOST_HEADS: Final = f"""
@@ -77,7 +81,7 @@ async def _fetch(db: Source, statement: str, parameters: Mapping[str, object]) -
 
 
 def _link(row: tuple[Any, ...]) -> Link:
-    entry_hash, seq, prev_seq, prev_hash, prev_terminal, head_seq, head_hash, between = row[_WIDTH:]
+    entry_hash, seq, prev_seq, prev_hash, prev_terminal, head_seq, head_hash, between, *before = row[_WIDTH:]
     return Link(
         seq=seq,
         columns=row[:_WIDTH],
@@ -86,6 +90,7 @@ def _link(row: tuple[Any, ...]) -> Link:
         hash=entry_hash,
         prev_hash=prev_hash,
         prev_terminal=_text(prev_terminal or b""),
+        before=(before[0] or 0, before[1] or GENESIS),
         between=[int(one) for one in between.split(",")] if between else (),
         head_seq=head_seq or 0,
         head_hash=head_hash or b"",

@@ -20,6 +20,7 @@ from gateway.trust.chain import COLUMNS, GENESIS, link_hash
 #: An audit ends when it has found so much: a ledger that is wrong everywhere is no list to be read.
 FINDINGS_MAX: Final = 1000
 _TERMINAL: Final = COLUMNS.index("terminal")
+_PREV_SEQ: Final = COLUMNS.index("prev_seq")
 
 
 class Kind(StrEnum):
@@ -67,6 +68,8 @@ class Link:
     prev_hash: bytes | None
     """Of the entry ``prev_seq``; ``None`` when there is none."""
     prev_terminal: str
+    before: tuple[int, bytes]
+    """Number and hash of the entry of this terminal that really stands before it; 0 and ``GENESIS`` for none."""
     between: Sequence[int]
     """Entries of this terminal between ``prev_seq`` and ``seq``: there should be none."""
     head_seq: int
@@ -123,17 +126,15 @@ class Audit:
         if not 0 <= link.prev_seq < link.seq:
             yield self._named(Kind.CHANGED, link, f"it names {link.prev_seq} as the entry before it")
             return
-        if link.prev_seq and link.prev_hash is None:
-            text = f"entry {link.seq} follows it, and is not proven without it"
-            yield from self._lost(link.prev_seq, link.terminal, text)
-        elif not self._fits(link):
+        if not self._fits(link):
             if link.prev_seq in self._wrong:
                 yield self._named(Kind.UNPROVEN, link, f"entry {link.prev_seq}, which it follows, is wrong itself")
                 return
-            if not self._was_given_again(link):
+            if not self._lost_its_own(link):
                 yield self._named(Kind.CHANGED, link, "its hash does not come from its columns and the entry before it")
                 return
-            text = f"entry {link.seq} follows it, and is not proven without it; another entry has its number"
+            text = "another entry has its number" if link.prev_hash else "it is not there"
+            text = f"entry {link.seq} follows it, and is not proven without it; {text}"
             yield from self._lost(link.prev_seq, link.terminal, text)
         for seq in link.between:
             if seq not in self._wrong:
@@ -144,19 +145,23 @@ class Audit:
 
     def _fits(self, link: Link) -> bool:
         """Whether the hash is right, be it after the hash that the entry before it should have had."""
+        if link.prev_seq and link.prev_hash is None:
+            return False
         if link.hash == link_hash(link.prev_hash or GENESIS, link.columns):
             return True
         mended = self._wrong.get(link.prev_seq)
         return bool(mended) and link.hash == link_hash(mended or GENESIS, link.columns)
 
     @staticmethod
-    def _was_given_again(link: Link) -> bool:
-        """Whether the entry before it is another terminal's, and not this one that was moved to another terminal."""
-        if not link.prev_seq or link.prev_terminal == link.terminal:
+    def _lost_its_own(link: Link) -> bool:
+        """Whether the entry that it names is gone, or another terminal's by now, and not its own columns were changed."""
+        if not link.prev_seq or (link.prev_hash is not None and link.prev_terminal == link.terminal):
             return False
-        columns = list(link.columns)
-        columns[_TERMINAL] = link.prev_terminal.encode()
-        return link.hash != link_hash(link.prev_hash or GENESIS, columns)
+        moved, renamed = list(link.columns), list(link.columns)
+        moved[_TERMINAL] = link.prev_terminal.encode()
+        seq, before_hash = link.before
+        renamed[_PREV_SEQ] = b"%d" % seq
+        return link.hash not in {link_hash(link.prev_hash or GENESIS, moved), link_hash(before_hash, renamed)}
 
     def _headed(self, link: Link) -> Iterator[Finding]:
         if link.terminal in self._odd_heads:

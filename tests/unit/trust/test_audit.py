@@ -21,6 +21,7 @@ def link(seq: int, prev_seq: int = 0, prev_hash: bytes = GENESIS, *, head_seq: i
         hash=digest,
         prev_hash=prev_hash if prev_seq else None,
         prev_terminal=terminal if prev_seq else "",
+        before=(prev_seq, prev_hash),
         between=(),
         head_seq=head_seq or seq,
         head_hash=digest,
@@ -72,9 +73,19 @@ def test_the_number_of_a_missing_entry_comes_from_the_one_that_follows_it() -> N
 def test_a_number_that_was_given_again_is_no_entry_of_the_first_terminal() -> None:
     links = chain(3)
     links[1] = link(2, terminal="T2")
-    links[2] = replace(links[2], prev_hash=links[1].hash, prev_terminal="T2")
+    before = (1, links[0].hash)
+    links[2] = replace(links[2], prev_hash=links[1].hash, prev_terminal="T2", before=before)
 
     assert named(audited(links)) == [(Kind.MISSING, 2, 2)]
+
+
+def test_an_entry_that_names_another_terminals_entry_now_was_changed_itself() -> None:
+    first, other = link(1), link(2, terminal="T2")
+    right = link(3, 1, first.hash)
+    columns = [right.columns[0], b"2", *right.columns[2:]]
+    wrong = replace(right, columns=columns, prev_seq=2, prev_hash=other.hash, prev_terminal="T2")
+
+    assert named(audited([replace(first, head_seq=3), other, wrong])) == [(Kind.CHANGED, 3, 3)]
 
 
 def test_an_entry_that_was_moved_to_another_terminal_is_named_and_not_the_one_before_it() -> None:
