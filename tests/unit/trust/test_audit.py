@@ -63,7 +63,7 @@ def test_a_changed_hash_is_named_once_and_not_laid_upon_the_next_entry() -> None
 
 def test_the_number_of_a_missing_entry_comes_from_the_one_that_follows_it() -> None:
     links = chain(4)
-    links[2] = replace(links[2], prev_hash=None, prev_terminal="")
+    links[2] = replace(links[2], prev_hash=None, prev_terminal="", before=(1, links[0].hash))
     del links[1]
     [found] = audited(links)
 
