@@ -6,7 +6,20 @@ from typing import Final
 
 from fastapi import Depends, FastAPI
 
-from gateway.api import budgets, campaigns, events, health, ledger, orders, packages, problems, terminals, transfers, upgrades
+from gateway.api import (
+    budgets,
+    campaigns,
+    events,
+    explain,
+    health,
+    ledger,
+    orders,
+    packages,
+    problems,
+    terminals,
+    transfers,
+    upgrades,
+)
 from gateway.api.document import ANYWHERE, described, operation_id, refuse_unknown_query
 from gateway.api.guard import BODY_IDLE_S, Guard
 from gateway.api.health import NotReady, Stats
@@ -70,6 +83,7 @@ def create_app(
         packages.router,
         campaigns.router,
         upgrades.router,
+        explain.router,
         transfers.router,
         budgets.router,
         orders.router,

@@ -1,4 +1,4 @@
-"""``tillgate upgrade``: the upgrades of a campaign, and one of them with its phases, estimate and history."""
+"""``tillgate upgrade``: the upgrades of a campaign, one of them with its phases, estimate and history, and why it waits."""
 
 from __future__ import annotations
 
@@ -6,11 +6,24 @@ from typing import Annotated
 
 import typer
 
+from gateway.api.explain_models import ExplanationOut
 from gateway.api.shapes import Page
 from gateway.api.transfer_models import TransferOut
 from gateway.api.upgrade_models import UpgradeDetailOut, UpgradeOut
 from gateway.cli.client import Client
-from gateway.cli.output import LIMIT, AsJson, Cell, Limit, print_facts, print_items, print_model, print_table, seconds, size
+from gateway.cli.output import (
+    LIMIT,
+    AsJson,
+    Cell,
+    Limit,
+    moment,
+    print_facts,
+    print_items,
+    print_model,
+    print_table,
+    seconds,
+    size,
+)
 from gateway.cli.terminal import print_history
 from gateway.cli.transfers import print_transfers
 from gateway.cli.values import path_part
@@ -74,6 +87,49 @@ def show(context: typer.Context, upgrade: str, *, as_json: AsJson = False) -> No
     _print_phases(detail)
     print_transfers(moved.items)
     print_history(detail.history)
+
+
+@app.command("explain")
+def explain(context: typer.Context, upgrade: str, *, as_json: AsJson = False) -> None:
+    """Why it stands where it stands: the last word each way, what is awaited until when, and what happens then."""
+    with Client.of(context.obj) as client:
+        found = client.get(f"/api/v1/upgrades/{path_part(upgrade)}/explain", ExplanationOut)
+    if as_json:
+        print_model(found)
+        return
+    facts: dict[str, Cell] = {
+        "upgrade": found.id,
+        "terminal": f"{found.terminal}, {'online' if found.online else 'offline'}",
+        "state": found.state,
+        "since": found.state_since_at,
+        "last sent": _sent(found),
+        "last heard": _heard(found),
+    }
+    if found.acked is not None:
+        acked = found.acked
+        facts["last acked"] = f"{size(acked.verified_bytes)} of {size(acked.package_bytes)} at {moment(acked.at)}"
+    if found.order is not None:
+        facts["order due"] = f"{found.order.kind} from {moment(found.order.at)} on"
+    facts |= {"awaits": found.awaits or None, "until": found.until, "then": found.then_text}
+    print_facts(facts | {"held up": "; ".join(found.holds_up) or None})
+
+
+def _sent(found: ExplanationOut) -> str | None:
+    sent = found.sent
+    if sent is None:
+        return None
+    times = "once" if sent.times == 1 else f"{sent.times} times"
+    again = f", again from {moment(sent.again_at)} on unless answered" if sent.again_at is not None else ""
+    return f"{sent.kind} ({sent.order}) at {moment(sent.at)}, sent {times}{again}"
+
+
+def _heard(found: ExplanationOut) -> str | None:
+    reported = found.reported
+    if reported is None:
+        return None
+    number = f" (report {reported.report}, receipt sent)" if reported.report is not None else ""
+    code = "" if reported.code in {"", "ok"} else f" {reported.code}"
+    return f"{reported.what}{code} at {moment(reported.at)}{number}"
 
 
 def _print_phases(detail: UpgradeDetailOut) -> None:

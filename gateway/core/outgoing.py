@@ -90,6 +90,7 @@ class Outgoing:
         self.counter += 1
         if kind is OrderKind.UPGRADE_TRANSFER and upgrade.transfer == 0:
             upgrade.transfer = self.counter
+        upgrade.sent = (upgrade.order, kind.value, self._tries, now, self._due_at)
         return [self._order(upgrade.order, kind, args(upgrade, kind), now, _NEVER)]
 
     def other_orders(self, now: float) -> list[Effect]:

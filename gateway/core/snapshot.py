@@ -40,6 +40,7 @@ _PLAIN = {
     "step": "step",
     "x": "transfer",
     "cost": "meter",
+    "sent": "sent",
 }
 #: States that wait for a time of their own.
 _DUE = frozenset({UpgradeState.SCHEDULED, UpgradeState.DEFERRED, UpgradeState.STAGED})

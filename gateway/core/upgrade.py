@@ -86,6 +86,8 @@ class Upgrade:
     have: RangeSet = field(default_factory=RangeSet)
     meter: Mapping[str, Any] | None = None
     """What the present transfer has cost so far (``transfer.meter``)."""
+    sent: tuple[str, str, int, float, float] | None = None
+    """The newest order sent: its id and kind, how often by then, when, and when it is due again (``explain.Sent``)."""
 
     # -- what is due
 

@@ -22,13 +22,14 @@ from gateway.engine.budgets import Asker, Budgets
 from gateway.engine.clock import Clock
 from gateway.engine.dispatcher import Dispatcher
 from gateway.engine.executor import Executor
-from gateway.engine.plans import Plans, rollout_of
+from gateway.engine.plans import Plans
 from gateway.engine.sessions import Sessions
 from gateway.errors import StoreError, TrustError
 from gateway.store import campaigns, ledger, progress, upgrades
 from gateway.store.campaigns import CampaignRow
 from gateway.store.database import Database
 from gateway.store.doorbell import Doorbell
+from gateway.store.terms import rollout_of
 from gateway.store.upgrades import UpgradeRow
 from gateway.trust.manifest import Manifest, check
 from gateway.wire.codes import Code
