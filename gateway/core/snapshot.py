@@ -69,9 +69,11 @@ def restore(upgrade: str, terminal: str, plan: Plan, *, state: str, attempt: int
     out = Upgrade(upgrade, terminal, plan, state=UpgradeState(state), attempt=attempt, code=Code(code or Code.OK))
     if snapshot:
         kept = msgpack.unpackb(snapshot, use_list=False)
+        # A backup may be of an older gateway: what that did not know of is as in an upgrade that never met it.
         for key, name in _PLAIN.items():
-            setattr(out, name, kept[key])
-        out.quota = Quota(*kept.get("quota", ()))  # there is none in what an older gateway kept
+            if key in kept:
+                setattr(out, name, kept[key])
+        out.quota = Quota(*kept.get("quota", ()))
         for key, name in _RANGES.items():
             setattr(out, name, RangeSet(kept[key]))
     return out

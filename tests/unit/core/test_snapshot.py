@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgpack
+
 from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
 from gateway.core.upgrade import Upgrade
@@ -17,6 +21,18 @@ def test_a_snapshot_brings_back_everything() -> None:
         again = restore("u1", "T1", PLAN, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot)
 
         assert found.upgrade == again
+
+
+def test_a_snapshot_of_an_older_gateway_lacks_what_that_did_not_know() -> None:
+    """It comes from a backup; what is missing is as it was at the beginning."""
+    found, _ = brought_to(UpgradeState.OFFERED)
+    assert found.upgrade is not None
+    row = save(found.upgrade, 0)
+    kept = msgpack.unpackb(row.snapshot)
+    del kept["sent"]
+    again = restore("u1", "T1", PLAN, state="offered", attempt=1, code="ok", snapshot=msgpack.packb(kept))
+
+    assert replace(found.upgrade, sent=None) == again
 
 
 def test_an_upgrade_that_was_never_started_has_no_snapshot() -> None:
