@@ -46,7 +46,7 @@ from gateway.link.settings import LinkSettings
 from gateway.packages.ingest import sweep
 from gateway.services import seals
 from gateway.services.context import Services
-from gateway.store import meta
+from gateway.store import backup, meta
 from gateway.store.database import Database
 from gateway.store.doorbell import Doorbell
 from gateway.store.writer import Writer
@@ -195,8 +195,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     bulk = MqttLink(_link_settings(settings, f"{settings.broker_client_id}.b", ["tg1/up/+/+/ack"], 0))
     plans = Plans(db, ring)
     # Terminals refuse an older life of this gateway; with the time in it, the epoch is ahead of any backup too.
-    epoch = await meta.raise_counter(db, "shard_epoch", least=int(clock.now()))
-    sessions = Sessions(db, plans, _terms(settings, epoch), counters)
+    epoch = await meta.raise_counter(db, backup.EPOCH_KEY, least=int(clock.now()))
+    sessions = Sessions(db, plans, await _terms(settings, db, epoch), counters)
     shelf = Shelf(settings.packages_path)
     stack.callback(shelf.close)
     defaults = _defaults(settings)
@@ -270,9 +270,11 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     return gateway, http
 
 
-def _terms(settings: Settings, epoch: int) -> Terms:
+async def _terms(settings: Settings, db: Database, epoch: int) -> Terms:
     return Terms(
         shard_epoch=epoch,
+        least_step=int(await meta.get(db, backup.STEP_KEY) or "0"),
+        restored_at=int(await meta.get(db, backup.RESTORED_KEY) or "0") / 1e6,
         reconnect_hint_ms=settings.reconnect_hint_ms,
         pacing=settings.transfer_pacing,
         target_ms=settings.transfer_target_ms,

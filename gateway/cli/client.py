@@ -84,7 +84,7 @@ class Client:
             raise CommandError(f"{one_line(url)} is not a URL: {exc}") from exc
         if not url.startswith(("http://", "https://")) or not host:
             raise CommandError(f"{one_line(url)} is not a URL such as http://127.0.0.1:8080")
-        headers = {"Authorization": f"Bearer {token}", "X-Tillgate-Actor": _actor()}
+        headers = {"Authorization": f"Bearer {token}", "X-Tillgate-Actor": actor()}
         try:
             self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=host not in _LOOPBACK)
         except UnicodeEncodeError as exc:
@@ -237,7 +237,7 @@ def _query(params: Params) -> dict[str, str | int | list[str]]:
     return out
 
 
-def _actor() -> str:
+def actor() -> str:
     """Who the ledger will say asked: TILLGATE_ACTOR, else the name of the account."""
     try:
         name = os.environ.get("TILLGATE_ACTOR") or getpass.getuser()

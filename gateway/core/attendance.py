@@ -32,6 +32,10 @@ class Terms:
     ack_delay_ms: int = 100
     chunk_max_bytes: int = 16 * 1024
     shard_epoch: int = 1
+    least_step: int = 0
+    """Ids of orders of upgrades are numbered from here, since the store was restored from a backup (``restored``)."""
+    restored_at: float = 0.0
+    """When that was (Unix seconds); 0: never."""
     resend_min_s: float = 5.0
     """An order is repeated after this long, doubling."""
     offline_grace_s: float = OFFLINE_GRACE_S

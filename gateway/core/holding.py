@@ -65,4 +65,4 @@ def waits_for_budget(upgrade: Upgrade) -> bool:
 
 def _tell(upgrade: Upgrade) -> None:
     upgrade.holding = True
-    upgrade.step += 1
+    upgrade.next_step()

@@ -17,7 +17,7 @@ def order_args(upgrade: Upgrade, kind: OrderKind, facts: Facts | None) -> PlainM
             return {
                 "u": upgrade.id,
                 "m": plan.target.manifest,
-                "ask": plan.ask_merchant and not upgrade.consented,
+                "ask": plan.ask_merchant and not upgrade.consented and not upgrade.overtaken,
                 "est": _estimate(upgrade, facts),
                 "end_ms": int(plan.ends_at * 1000),
             }

@@ -35,6 +35,10 @@ _PROGRESS: Final[Mapping[What, Trigger]] = {
 }
 
 
+#: Reports that no order asks for.
+_NO_ANSWER: Final = frozenset({What.HEALTH, What.SELFTEST})
+
+
 def known(upgrade: Upgrade, seq: int) -> bool:
     """Whether the report of this number was taken in before."""
     return seq in upgrade.seqs
@@ -45,6 +49,7 @@ def take(upgrade: Upgrade, report: Report, now: float, *, jitter: float) -> list
     late = report.seq < upgrade.top_seq
     over = report.seq <= upgrade.attempt_seq
     _remember(upgrade, report.seq)
+    upgrade.overtaken &= report.what in _NO_ANSWER
     evidence = {**report.detail, "seq": report.seq, "at_ms": report.at_ms}
     if over or (late and report.what not in _PROGRESS):
         evidence["late"] = True
@@ -86,7 +91,7 @@ class _Intake:
                 return self._health()
             case What.CANCELLED:
                 upgrade.withdrawn = False
-                return self._note()
+                return self._move_or_note(Trigger.CANCEL)
             case What.HELD:
                 upgrade.holding = False
                 return self._note()
@@ -132,7 +137,7 @@ class _Intake:
         if upgrade.state is UpgradeState.PREPARING:
             upgrade.code = self.report.code
             upgrade.not_before = self.now + upgrade.plan.recheck_s
-            upgrade.step += 1  # asked again by a new order: the old one has been answered
+            upgrade.next_step()  # asked again by a new order: the old one has been answered
         return self._note()
 
     def _proof(self) -> list[Append]:

@@ -41,6 +41,7 @@ _PLAIN = {
     "x": "transfer",
     "cost": "meter",
     "sent": "sent",
+    "over": "overtaken",
 }
 #: States that wait for a time of their own.
 _DUE = frozenset({UpgradeState.SCHEDULED, UpgradeState.DEFERRED, UpgradeState.STAGED})
@@ -64,9 +65,12 @@ def save(upgrade: Upgrade, have_bytes: int) -> SaveUpgrade:
     )
 
 
-def restore(upgrade: str, terminal: str, plan: Plan, *, state: str, attempt: int, code: str, snapshot: bytes) -> Upgrade:
+def restore(
+    upgrade: str, terminal: str, plan: Plan, *, state: str, attempt: int, code: str, snapshot: bytes, least_step: int = 0
+) -> Upgrade:
     """An upgrade as ``save`` wrote it; an empty snapshot is one that was never started."""
     out = Upgrade(upgrade, terminal, plan, state=UpgradeState(state), attempt=attempt, code=Code(code or Code.OK))
+    out.least_step = least_step
     if snapshot:
         kept = msgpack.unpackb(snapshot, use_list=False)
         # A backup may be of an older gateway: what that did not know of is as in an upgrade that never met it.

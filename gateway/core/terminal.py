@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core import decisions, hellos, holding, reports, snapshot
+from gateway.core import decisions, hellos, holding, reports, restored, snapshot
 from gateway.core.attendance import Attendance, Terms
 from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SendReceipt, SendWelcome
 from gateway.core.events import Acked, Decided, Event, Heard, Ordered, Tick, Unsure
@@ -45,6 +45,9 @@ class Terminal:
     """Other upgrades about which the terminal still reports."""
     transfer: Transfer | None = None
     out: Outgoing = field(init=False)
+
+    awaits_hello: bool = False
+    """The store was restored since it was last heard: it is sent no order before it has shown how far it is."""
 
     _saved_at: float = 0.0
     _stray: int = 0
@@ -87,7 +90,8 @@ class Terminal:
     def deadline(self) -> float:
         """When a ``Tick`` is due (Unix seconds; infinity: never)."""
         at = min(self.presence.deadline, self.upgrade.deadline() if self.upgrade is not None else _NEVER, self._tell_at)
-        return min(at, self.out.deadline(self.upgrade, online=self.online, undisturbed=self._undisturbed))
+        is_open = self.online and not self.awaits_hello
+        return min(at, self.out.deadline(self.upgrade, online=is_open, undisturbed=self._undisturbed))
 
     # -- what the engine asks besides
 
@@ -161,22 +165,22 @@ class Terminal:
         self.out.counter = max(self.out.counter, hello.counter)
         self.facts = hello.facts
         self.facts_at = now
-        if hello.upgrade is not None:
-            self._holds(hello.upgrade)
+        entries = self._holds(hello.upgrade, now) if hello.upgrade is not None else []
+        self.awaits_hello = False
         upgrade = self.upgrade
-        return hellos.shown(upgrade, hello, now) if upgrade is not None else []
+        return entries + (hellos.shown(upgrade, hello, now) if upgrade is not None else [])
 
     def _recall(self, upgrade: str) -> None:
         """The terminal works on an upgrade that is not the present one here: unless another is under way, it is from now on."""
         if upgrade in self.past and self.may_swap and not (self.upgrade is not None and self.upgrade.id == upgrade):
             self.present(self.past[upgrade])
 
-    def _holds(self, held: OpenUpgrade) -> None:
+    def _holds(self, held: OpenUpgrade, now: float) -> list[Append]:
         """What the terminal's journal holds open: resume it, or have it dropped when it has ended here."""
         self._recall(held.id)
         upgrade = self.upgrade
         if upgrade is None or upgrade.id != held.id:
-            return
+            return []
 
         upgrade.have = RangeSet(held.have)
         if self.transfer is not None:
@@ -184,6 +188,7 @@ class Terminal:
         if held.phase in DROPPABLE:
             upgrade.withdraw()
         holding.remind(upgrade, held.phase)
+        return restored.catch_up(upgrade, held, now) if self.awaits_hello else []
 
     def _report(self, report: Report, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         if self.presence.should_ask(now):
@@ -273,7 +278,7 @@ class Terminal:
     def _due(self, now: float) -> list[Effect]:
         out: list[Effect] = []
         upgrade = self.upgrade
-        if self.online:
+        if self.online and not self.awaits_hello:
             out += self.out.upgrade_order(
                 upgrade,
                 now,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.core.budgets import SPENT_CODES
+from gateway.core.calls import ORDERS, RENUMBERED, RETURNABLE
 from gateway.core.effects import Append
 from gateway.core.plan import Plan
 from gateway.core.readiness import unready
@@ -27,17 +28,6 @@ _S = UpgradeState
 _NEVER: Final = float("inf")
 #: Longest wait between two tries, however many have failed (seconds).
 RETRY_MAX_S: Final = 6 * 3600.0
-
-#: The order that a state calls for until the terminal has answered it.
-_ORDERS: Final[Mapping[UpgradeState, OrderKind]] = {
-    _S.OFFERED: OrderKind.UPGRADE_OFFER,
-    _S.PREPARING: OrderKind.UPGRADE_PREPARE,
-    _S.TRANSFERRING: OrderKind.UPGRADE_TRANSFER,
-    _S.INSTALLING: OrderKind.UPGRADE_INSTALL,
-    _S.ROLLING_BACK: OrderKind.UPGRADE_ROLLBACK,
-}
-#: States whose order gets an id of its own when they are entered.
-_STEPS: Final = frozenset({*_ORDERS, _S.SOAKING})
 
 
 @dataclass(slots=True)
@@ -86,6 +76,10 @@ class Upgrade:
     have: RangeSet = field(default_factory=RangeSet)
     meter: Mapping[str, Any] | None = None
     """What the present transfer has cost so far (``transfer.meter``)."""
+    least_step: int = 0
+    """Steps after a restore of the store begin here: the lost gateway may have given out those between (``restored``)."""
+    overtaken: bool = False
+    """Reports were receipted by a gateway whose store is lost: the terminal is to say its newest again."""
     sent: tuple[str, str, int, float, float] | None = None
     """The newest order sent: its id and kind, how often by then, when, and when it is due again (``explain.Sent``)."""
 
@@ -130,11 +124,13 @@ class Upgrade:
             return OrderKind.UPGRADE_CANCEL
         if self.holding:
             return OrderKind.UPGRADE_HOLD
+        if self.overtaken:
+            return OrderKind.UPGRADE_OFFER
         if self.state is _S.SOAKING:
             return OrderKind.UPGRADE_COMMIT if now >= self.soak_until and self.healthy and self.proven else None
         if self.state is _S.PREPARING and now < self.not_before:
             return None
-        return _ORDERS.get(self.state)
+        return ORDERS.get(self.state)
 
     def order_due_at(self) -> float:
         """When a waiting state begins to call for its order (for timers; infinity when it does not wait)."""
@@ -146,7 +142,7 @@ class Upgrade:
 
     def start(self, facts: Facts | None, now: float) -> list[Append]:
         """It has a place: offer it, unless the terminal's fresh facts say that it is not ready."""
-        if self.state is not _S.SCHEDULED or now < self.not_before:
+        if self.state is not _S.SCHEDULED or now < self.not_before or self.overtaken:
             return []
 
         missing = unready(facts, self.plan.need) if facts is not None else []
@@ -182,7 +178,7 @@ class Upgrade:
 
     def refuse(self, code: Code, evidence: Mapping[str, Any], now: float) -> list[Append]:
         """The gateway itself sees that the package is not for this terminal; it is not bothered."""
-        if self.state is not _S.SCHEDULED:
+        if self.state is not _S.SCHEDULED or self.overtaken:
             return []
         return self.move(Trigger.REFUSED, "gateway", "refused", now, code, evidence)
 
@@ -191,16 +187,23 @@ class Upgrade:
         if code is Code.UPGRADE_UNKNOWN and not self.final:
             self.begin_anew()
             return self.fail(code, "terminal", "order_refused", now, jitter, evidence)
+        if code is Code.BUSY and not self.overtaken and self.state in RETURNABLE and not self.begun:
+            return self.fail(code, "terminal", "order_refused", now, jitter, evidence)  # it stands before this step
         if code not in AT_THE_DOOR:
             self.withdrawn = False  # it has nothing to cancel, or is past cancelling; its reports will say which
             self.holding = False  # the same: it has no transfer, or does not know how to hold one
+            self.overtaken = False
         return [self.note("order_refused", "terminal", now, code, evidence)]
 
     def withdraw(self) -> None:
         """It has ended here, but the terminal still holds it: it is to be told (again)."""
         if self.final and not self.withdrawn:
             self.withdrawn = True
-            self.step += 1
+            self.next_step()
+
+    def next_step(self) -> None:
+        """What is ordered from now on is another order: it gets an id that no gateway has used for this upgrade."""
+        self.step = max(self.step + 1, self.least_step)
 
     # -- time passes
 
@@ -304,9 +307,9 @@ class Upgrade:
         self.since = now
         self.code = code
         self.not_before = 0.0
-        self.withdrawn = self.begun = self.holding = False
-        if self.state in _STEPS:
-            self.step += 1
+        self.withdrawn = self.begun = self.holding = self.overtaken = False
+        if self.state in RENUMBERED:
+            self.next_step()
         if self.state is _S.TRANSFERRING:
             self.transfer = 0
             self.meter = None

@@ -172,7 +172,7 @@ class Campaigns:
 
     async def _start_one(self, row: UpgradeRow, manifest: Manifest, spent: Spent | None) -> None:
         session = await self._sessions.take_upgrade(row)
-        if session is None or session.upgrade is None:
+        if session is None or session.upgrade is None or session.awaits_hello:
             self._counters["start_terminal_busy"] += 1
             return
         event: Event = Start() if spent is None else BudgetSpent(spent)

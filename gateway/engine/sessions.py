@@ -78,6 +78,7 @@ class Sessions:
                 seen=row.seen_us / 1e6,
                 facts=row.facts,
                 upgrade=upgrade,
+                awaits_hello=row.seen_us < self._terms.restored_at * 1e6,
             )
             session.presence.epoch, session.presence.online = row.epoch, row.online
             session.out.counter = row.counter
@@ -139,6 +140,7 @@ class Sessions:
             attempt=max(1, row.attempt),
             code=row.code,
             snapshot=row.snapshot,
+            least_step=self._terms.least_step,
         )
 
     def _evict(self, *, spare: Container[str]) -> None:

@@ -127,6 +127,8 @@ def _awaits(upgrade: Upgrade) -> str:
         return "the terminal's word that it has dropped the package"
     if upgrade.holding:
         return "the terminal's word that it has closed the transfer, and then " + WORDS[_S.DEFERRED]
+    if upgrade.overtaken:
+        return "the terminal's newest report: it is further than this store, restored from a backup, knows"
     if upgrade.state is _S.OFFERED and upgrade.plan.ask_merchant and not upgrade.consented:
         return _ASKED
     if upgrade.wants_proof:
