@@ -129,6 +129,8 @@ class Session:
             return False
         if self.link is not Link.UP or welcome.epoch != self.epoch:
             self._board.count("welcome_stale")
+            if welcome.hello:  # a gateway whose store was restored knows an older epoch only: it is told the present one
+                self.greet(now)
             return False
 
         self.welcome = welcome

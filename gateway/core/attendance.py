@@ -97,9 +97,12 @@ class Attendance:
         """What is known may be stale: it has to show itself."""
         self.deadline = now + UNSURE_S
 
-    def should_ask(self, now: float) -> bool:
-        """Whether to ask for a hello, now that it speaks although it counts as offline: its birth was lost on the way."""
-        if self.online or now - self._asked_at < self.terms.offline_grace_s:
+    def should_ask(self, now: float, *, anyway: bool = False) -> bool:
+        """Whether to ask for a hello, now that it speaks although it counts as offline: its birth was lost on the way.
+
+        ``anyway``: there is another reason to ask; not more often for all that.
+        """
+        if (self.online and not anyway) or now - self._asked_at < self.terms.offline_grace_s:
             return False
         self._asked_at = now
         return True

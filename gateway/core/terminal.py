@@ -191,7 +191,7 @@ class Terminal:
         return restored.catch_up(upgrade, held, now) if self.awaits_hello else []
 
     def _report(self, report: Report, now: float, jitter: float, out: list[Effect]) -> list[Append]:
-        if self.presence.should_ask(now):
+        if self.presence.should_ask(now, anyway=self.awaits_hello):
             out.append(self._welcome(now, hello=True))
         self._recall(report.upgrade)
         is_present = self.upgrade is not None and self.upgrade.id == report.upgrade
@@ -213,7 +213,7 @@ class Terminal:
         return entries
 
     def _result(self, result: Result, now: float, jitter: float, out: list[Effect]) -> list[Append]:
-        if self.presence.should_ask(now):
+        if self.presence.should_ask(now, anyway=self.awaits_hello):
             out.append(self._welcome(now, hello=True))
         elif result.code in CLOCK_WRONG:
             out.append(self._welcome(now))  # or it would refuse every repetition too

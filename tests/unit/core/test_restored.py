@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from gateway.core.attendance import Terms
+from gateway.core.effects import SendWelcome
 from gateway.core.events import Event, Heard, Refuse, Start, Tick
 from gateway.core.explain import prospect
 from gateway.core.snapshot import restore, save
@@ -60,6 +61,20 @@ def test_no_order_goes_out_before_the_terminal_has_shown_how_far_it_is(state: Up
 
     assert kinds([*first, *again]) == []
     assert found.deadline() > LATER + 30
+
+
+def test_who_speaks_without_a_hello_is_asked_for_one_now_and_then() -> None:
+    """The question of the start may have been lost."""
+    found = restored(UpgradeState.SOAKING)
+    asked = [
+        [one.welcome.hello for one in found.handle(report(What.HEALTH, 90 + at), LATER + at) if isinstance(one, SendWelcome)]
+        for at in (0, 1, 20)
+    ]
+    found.handle(shows(Phase.SOAKING, 200, version="2.0.0"), LATER + 21)
+    later = found.handle(report(What.HEALTH, 201), LATER + 60)
+
+    assert asked == [[True], [], [True]]
+    assert not any(isinstance(one, SendWelcome) for one in later)
 
 
 @pytest.mark.parametrize("state", [UpgradeState.SCHEDULED, *WAITING])

@@ -70,6 +70,21 @@ def test_welcome_of_another_epoch_counts_for_nothing() -> None:
     assert play.terminal.board.tally.events["welcome_stale"] == 1
 
 
+def test_a_gateway_that_knows_an_older_epoch_only_may_ask_for_hello_and_nothing_else() -> None:
+    """Its store was restored from a backup; its other hints, and its time, are of no account before it knows this epoch."""
+    play = online()
+    play.run(seconds=5.0)
+    said: list[int] = []
+    play.on_uplink = lambda message: said.append(message.epoch) if isinstance(message, Hello) else None
+    offset_ms = play.terminal.board.clock.offset_ms
+    play.down(Welcome(epoch=0, now_ms=1, keepalive_s=10, hello=True))
+    play.run(seconds=2.0)
+
+    assert said == [play.presences[-1].epoch]
+    assert play.terminal.board.clock.offset_ms == offset_ms
+    assert play.terminal.keepalive_s != 10
+
+
 def test_welcome_may_ask_for_hello_but_not_more_than_once_a_second() -> None:
     play = online()
     play.run(seconds=5.0)
