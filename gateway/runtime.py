@@ -190,9 +190,9 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     writer = Writer(db)
     doorbell = Doorbell()
     control = MqttLink(
-        _link_settings(settings, settings.broker_client_id, [f"tg1/up/+/+/{kind}" for kind in sorted(CONTROL_KINDS)], 1)
+        link_settings(settings, settings.broker_client_id, [f"tg1/up/+/+/{kind}" for kind in sorted(CONTROL_KINDS)], 1)
     )
-    bulk = MqttLink(_link_settings(settings, f"{settings.broker_client_id}.b", ["tg1/up/+/+/ack"], 0))
+    bulk = MqttLink(link_settings(settings, f"{settings.broker_client_id}.b", ["tg1/up/+/+/ack"], 0))
     plans = Plans(db, ring)
     # Terminals refuse an older life of this gateway; with the time in it, the epoch is ahead of any backup too.
     epoch = await meta.raise_counter(db, backup.EPOCH_KEY, least=int(clock.now()))
@@ -290,7 +290,9 @@ def _defaults(settings: Settings) -> Defaults:
     )
 
 
-def _link_settings(settings: Settings, client_id: str, filters: Sequence[str], qos: int) -> LinkSettings:
+def link_settings(settings: Settings, client_id: str, filters: Sequence[str], qos: int) -> LinkSettings:
+    """How a connection under ``client_id`` reaches the broker that the settings name."""
+
     def text(path: Path | None) -> str | None:
         return None if path is None else str(path)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from gateway.api.health_models import AliveOut, StatsOut
-from gateway.cli import backup, budget, campaign, events, ledger, order, package, setup, terminal, upgrade
+from gateway.cli import backup, budget, campaign, doctor, events, ledger, order, package, setup, terminal, upgrade
 from gateway.cli.client import Client, Connection
 from gateway.cli.failures import DONE, FAILED, INTERRUPTED, CommandError, one_line
 from gateway.cli.output import AsJson, print_facts, print_model
@@ -30,6 +30,7 @@ app.command("init")(setup.init)
 app.command("serve")(setup.serve)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("doctor")(doctor.doctor)
 app.add_typer(terminal.app, name="terminal")
 app.add_typer(package.app, name="package")
 app.add_typer(campaign.app, name="campaign")

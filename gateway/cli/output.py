@@ -25,6 +25,9 @@ LIMIT: Final = 100
 WIDTH_PIPED: Final = 200  # columns of a table that goes into a file or a pipe
 
 _STYLES: Final[Mapping[str, str]] = {
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "red",
     "succeeded": "green",
     "finished": "green",
     "done": "green",

@@ -81,7 +81,7 @@ def test_a_gateway_that_knows_an_older_epoch_only_may_ask_for_hello_and_nothing_
     play.run(seconds=2.0)
 
     assert said == [play.presences[-1].epoch]
-    assert play.terminal.board.clock.offset_ms == offset_ms
+    assert abs(play.terminal.board.clock.offset_ms - offset_ms) < 1000
     assert play.terminal.keepalive_s != 10
 
 
