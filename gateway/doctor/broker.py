@@ -60,7 +60,7 @@ class _Ear:
         return len(self.heard) >= count
 
 
-async def check_broker(link: LinkSettings) -> list[Finding]:
+async def check_broker(link: LinkSettings, *, answer_s: float = ANSWER_S) -> list[Finding]:
     """Reach it, hear an echo through its rules, and what can be told of its limits from outside."""
     ear = _Ear()
     settings = replace(link, filters=((_UP, 1),), answer_timeout_s=ANSWER_S)
@@ -68,10 +68,10 @@ async def check_broker(link: LinkSettings) -> list[Finding]:
     try:
         async with open_session(settings, ear.take) as session:
             out = [well("broker.reach", f"{link.host}:{link.port} let us in within {time.monotonic() - start:.2f} s")]
-            echo = await _echo(session, ear, link)
+            echo = await _echo(session, ear, link, answer_s)
             out.append(echo)
             if ear.heard:
-                out += [await _nodelay(session, ear), await _largest(session, ear)]
+                out += [await _nodelay(session, ear, answer_s), await _largest(session, ear, answer_s)]
     except LinkError as exc:
         return [fail("broker.reach", exc.message, "is it running? check broker_host, broker_port, the user, and its log")]
     return out
@@ -154,12 +154,12 @@ async def _say(session: Session, topic: str, *payloads: bytes) -> None:
         await session.room()
 
 
-async def _echo(session: Session, ear: _Ear, link: LinkSettings) -> Finding:
+async def _echo(session: Session, ear: _Ear, link: LinkSettings, answer_s: float) -> Finding:
     trips: list[float] = []
     for number in range(ECHOES):
         said = time.monotonic()
         await _say(session, _UP, str(number).encode())
-        if not await ear.until(number + 1, ANSWER_S):
+        if not await ear.until(number + 1, answer_s):
             user = link.username or link.client_id
             return fail(
                 "broker.echo",
@@ -174,13 +174,13 @@ async def _echo(session: Session, ear: _Ear, link: LinkSettings) -> Finding:
     return well("broker.echo", text)
 
 
-async def _nodelay(session: Session, ear: _Ear) -> Finding:
+async def _nodelay(session: Session, ear: _Ear, answer_s: float) -> Finding:
     """Two at once, again and again: with Nagle's algorithm the second one waits for the first one's acknowledgement."""
     gaps: list[float] = []
     for _ in range(ECHOES):
         before = len(ear.heard)
         await _say(session, _UP, b"first", b"second")
-        if not await ear.until(before + 2, ANSWER_S):
+        if not await ear.until(before + 2, answer_s):
             return fail("broker.nodelay", "two messages sent together do not both come back", "see the broker's log")
         gaps.append(ear.heard[-1][2] - ear.heard[-2][2])
     gap_s = statistics.median(gaps)
@@ -190,11 +190,11 @@ async def _nodelay(session: Session, ear: _Ear) -> Finding:
     return well("broker.nodelay", text)
 
 
-async def _largest(session: Session, ear: _Ear) -> Finding:
+async def _largest(session: Session, ear: _Ear, answer_s: float) -> Finding:
     """Last of all: a broker that does not take it hangs up."""
     before = len(ear.heard)
     await _say(session, _UP, bytes(MAX_PAYLOAD_BYTES))
-    if await ear.until(before + 1, ANSWER_S) and len(ear.heard[-1][1]) == MAX_PAYLOAD_BYTES:
+    if await ear.until(before + 1, answer_s) and len(ear.heard[-1][1]) == MAX_PAYLOAD_BYTES:
         return well("broker.largest", f"{MAX_PAYLOAD_BYTES} bytes go through")
     return fail(
         "broker.largest",

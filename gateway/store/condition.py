@@ -87,6 +87,8 @@ def _times(store: sqlite3.Connection) -> tuple[int, dict[str, float]]:
 
 def _damage(store: sqlite3.Connection, until: float) -> str | None:
     """``PRAGMA quick_check``, given up when the time is up: a large store takes minutes."""
+    if time.monotonic() > until:
+        return None
     store.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
     try:
         found = str(store.execute("PRAGMA quick_check(1)").fetchone()[0])
