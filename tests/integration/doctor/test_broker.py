@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import aiomqtt
+import anyio
 
 from gateway.doctor.broker import check_broker, check_certificate, check_counters, check_rules
 from gateway.doctor.finding import Finding, Status
@@ -104,14 +108,36 @@ async def test_packets_that_are_too_large_for_the_broker_are_found(tmp_path: Pat
 
 
 async def test_what_the_broker_says_of_dropped_messages_is_asked_for(tmp_path: Path) -> None:
-    with mosquitto(tmp_path, OPEN, "sys_interval 1") as link:
-        assert statuses(await check_counters(link, 5.0)) == {"broker.dropped": "ok"}
+    told: list[list[Finding]] = []
+    for more in ("retain_available true", "retain_available false"):
+        with mosquitto(tmp_path, OPEN, "sys_interval 1", more) as link:
+            told.append(await check_counters(link, 5.0))
+    assert [statuses(one) for one in told] == [{"broker.dropped": "ok"}] * 2
+    assert [one.found for [one] in told] == ["nothing since its start", "nothing just now"]
     silent = tmp_path / "acl"
     silent.write_text("topic write tg1/up/#\n")
     silent.chmod(0o600)
     with mosquitto(tmp_path, OPEN, f"acl_file {silent}") as link:
         [unknown] = await check_counters(link, 0.2)
     assert (unknown.status, unknown.found) == (Status.WARN, "it does not say")
+
+
+async def test_messages_that_were_dropped_are_counted(tmp_path: Path) -> None:
+    """A terminal that is away has room for one message."""
+    with mosquitto(tmp_path, OPEN, "sys_interval 1", "max_queued_messages 1", "max_inflight_messages 1") as link:
+        away = aiomqtt.Client(link.host, link.port, identifier="t1", clean_session=False)
+        async with away:
+            await away.subscribe("tg1/dn/t1/+", qos=1)
+        async with aiomqtt.Client(link.host, link.port) as gateway:
+            for _ in range(9):
+                await gateway.publish("tg1/dn/t1/order", b"x", qos=1)
+        with anyio.fail_after(20):
+            [found] = await check_counters(link, 5.0)
+            while found.status is not Status.WARN:  # until the broker has counted
+                await anyio.sleep(0.2)
+                [found] = await check_counters(link, 5.0)
+
+    assert re.fullmatch(r"[1-9] messages since its start", found.found)
 
 
 async def test_the_certificate_that_the_broker_shows_is_watched(tmp_path: Path) -> None:
