@@ -48,7 +48,6 @@ class Terminal:
 
     awaits_hello: bool = False
     """The store was restored since it was last heard: it is sent no order before it has shown how far it is."""
-
     _saved_at: float = 0.0
     _stray: int = 0
     _strays: Quota = field(default_factory=lambda: Quota(STRAY_REPORTS_MAX))
@@ -90,8 +89,8 @@ class Terminal:
     def deadline(self) -> float:
         """When a ``Tick`` is due (Unix seconds; infinity: never)."""
         at = min(self.presence.deadline, self.upgrade.deadline() if self.upgrade is not None else _NEVER, self._tell_at)
-        is_open = self.online and not self.awaits_hello
-        return min(at, self.out.deadline(self.upgrade, online=is_open, undisturbed=self._undisturbed))
+        hears = self.online and not self.awaits_hello
+        return min(at, self.out.deadline(self.upgrade, online=hears, undisturbed=self._undisturbed))
 
     # -- what the engine asks besides
 
@@ -167,8 +166,7 @@ class Terminal:
         self.facts_at = now
         entries = self._holds(hello.upgrade, now) if hello.upgrade is not None else []
         self.awaits_hello = False
-        upgrade = self.upgrade
-        return entries + (hellos.shown(upgrade, hello, now) if upgrade is not None else [])
+        return entries + (hellos.shown(self.upgrade, hello, now) if self.upgrade is not None else [])
 
     def _recall(self, upgrade: str) -> None:
         """The terminal works on an upgrade that is not the present one here: unless another is under way, it is from now on."""
