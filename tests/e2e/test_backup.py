@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sqlite3
@@ -78,6 +79,8 @@ async def test_a_campaign_ends_right_after_a_restore_of_the_middle_of_it(own_sta
         assert {entry["actor"] for entry in ends.values()} == {"terminal"}
         assert {entry["what"] for entry in ends.values()} == {"committed"}
     assert [entry["actor"] for entry in stage.pages("/entries") if entry["what"] == "store_restored"]
+    audited = [json.loads(line) for line in stage.http.get("/api/v1/ledger/audit").text.splitlines()]
+    assert (audited[-1]["kind"], audited[-1]["finding_count"]) == ("verdict", 0)
     await stage.until(lambda: simulator.status["phases"].get("done") == len(names), "all terminals to be done", LONG_S)
     accounts = simulator.finish()
     for name in names:
