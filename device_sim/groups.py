@@ -68,6 +68,8 @@ def _ids(group: Reader) -> list[str]:
         count = group.integer("count", low=1, high=MAX_TERMINALS)
         prefix, first = group.text("prefix"), group.integer("first", 1)
         width = len(str(first + count - 1))
+        if not is_terminal_id(f"{prefix}{first:0{width}}"):
+            raise group.wrong("prefix", "one that makes terminal ids ([A-Za-z0-9_-]{1,64}) with the number", prefix)
         ids = [f"{prefix}{number:0{width}}" for number in range(first, first + count)]
     wrong = next((name for name in ids if not is_terminal_id(name)), None)
     if wrong is not None:

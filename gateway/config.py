@@ -30,6 +30,8 @@ _EITHER: Final = (("token", "token_file"), ("broker_password", "broker_password_
 #: 0, or what ``core.budgets.Limit`` takes.
 BytesPerS = Annotated[int, AfterValidator(lambda value: _nothing_or(value, 1024))]
 BytesPerDay = Annotated[int, AfterValidator(lambda value: _nothing_or(value, 256 * 1024))]
+#: A key that is a path of thousands of parts takes the parser gigabytes; no line of a settings file has so many dots.
+_DOTS_MAX: Final = 64
 _PATH_SUFFIXES: Final = ("_path", "_file", "_files")
 
 
@@ -250,10 +252,16 @@ def _read_text(path: Path, what: str) -> str:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     """The keys of the file, its relative paths made relative to the file's folder."""
+    text = _read_text(path, "settings file")
     try:
-        values = tomllib.loads(_read_text(path, "settings file"))
-    except tomllib.TOMLDecodeError as exc:
+        if any(line.count(".") > _DOTS_MAX for line in text.splitlines()):
+            raise ValueError(f"a line with more than {_DOTS_MAX} dots")
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"settings file {path}: {exc}", path=str(path)) from exc
+    unknown = sorted(values.keys() - Settings.model_fields.keys())
+    if unknown:  # pydantic takes some of them, `_env_file` for one, as words to itself
+        raise ConfigError(f"settings file {path}: unknown {', '.join(unknown)}", path=str(path), setting=unknown[0])
 
     folder = path.resolve().parent
     for key, value in values.items():

@@ -5,7 +5,10 @@ Its transfer goes with it: what of it is kept beside the row (``cost``), and how
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import astuple
+from typing import Any, Final
 
 import msgpack
 
@@ -19,30 +22,34 @@ from gateway.core.transfer.meter import Meter
 from gateway.core.transfer.pacing import pacing_of
 from gateway.core.transfer.window import Transfer
 from gateway.core.upgrade import Upgrade
+from gateway.errors import StoreError
 from gateway.wire.codes import Code
+from gateway.wire.fields import MAX_INTEGER
 from gateway.wire.ranges import RangeSet
 
-#: Attributes kept as they are, by their key in the snapshot.
-_PLAIN = {
-    "since": "since",
-    "top": "top_seq",
-    "before": "attempt_seq",
-    "nb": "not_before",
-    "tz": "zone",
-    "pa": "progress_at",
-    "soak": "soak_until",
-    "begun": "begun",
-    "ok": "healthy",
-    "proven": "proven",
-    "yes": "consented",
-    "wd": "withdrawn",
-    "hold": "holding",
-    "step": "step",
-    "x": "transfer",
-    "cost": "meter",
+_NUMBER: Final = (int, float)
+#: Attributes kept as they are: their key in the snapshot, and what a value may be.
+_PLAIN: Final[Mapping[str, tuple[str, tuple[type, ...]]]] = {
+    "since": ("since", _NUMBER),
+    "top": ("top_seq", (int,)),
+    "before": ("attempt_seq", (int,)),
+    "nb": ("not_before", _NUMBER),
+    "tz": ("zone", (str,)),
+    "pa": ("progress_at", _NUMBER),
+    "soak": ("soak_until", _NUMBER),
+    "begun": ("begun", (bool,)),
+    "ok": ("healthy", (int,)),
+    "proven": ("proven", (bool,)),
+    "yes": ("consented", (bool,)),
+    "wd": ("withdrawn", (bool,)),
+    "hold": ("holding", (bool,)),
+    "step": ("step", (int,)),
+    "x": ("transfer", (int,)),
+    "cost": ("meter", (dict, type(None))),
 }
 #: States that wait for a time of their own.
 _DUE = frozenset({UpgradeState.SCHEDULED, UpgradeState.DEFERRED, UpgradeState.STAGED})
+_MISSING: Final = object()
 #: Range sets, by their key.
 _RANGES = {"seqs": "seqs", "have": "have"}
 
@@ -64,15 +71,17 @@ def save(upgrade: Upgrade, have_bytes: int) -> SaveUpgrade:
 
 
 def restore(upgrade: str, terminal: str, plan: Plan, *, state: str, attempt: int, code: str, snapshot: bytes) -> Upgrade:
-    """An upgrade as ``save`` wrote it; an empty snapshot is one that was never started."""
-    out = Upgrade(upgrade, terminal, plan, state=UpgradeState(state), attempt=attempt, code=Code(code or Code.OK))
-    if snapshot:
-        kept = msgpack.unpackb(snapshot, use_list=False)
-        for key, name in _PLAIN.items():
-            setattr(out, name, kept[key])
-        out.quota = Quota(*kept.get("quota", ()))  # there is none in what an older gateway kept
-        for key, name in _RANGES.items():
-            setattr(out, name, RangeSet(kept[key]))
+    """An upgrade as ``save`` wrote it; an empty snapshot is one that was never started.
+
+    Raises:
+        StoreError: ``store_corrupt``, the row holds what ``save`` never wrote.
+    """
+    try:
+        out = Upgrade(upgrade, terminal, plan, state=UpgradeState(state), attempt=attempt, code=Code(code or Code.OK))
+        for name, value in _unpack(snapshot).items() if snapshot else ():
+            setattr(out, name, value)
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as exc:
+        raise StoreError(f"the store's row of upgrade {upgrade} is damaged: {exc}", code="store_corrupt") from exc
     return out
 
 
@@ -108,6 +117,40 @@ def resume(upgrade: Upgrade, terms: Terms, now: float, *, single: bool = False) 
 
 
 def _pack(upgrade: Upgrade) -> bytes:
-    plain = {key: getattr(upgrade, name) for key, name in _PLAIN.items()} | {"quota": astuple(upgrade.quota)}
+    plain = {key: getattr(upgrade, name) for key, (name, _) in _PLAIN.items()} | {"quota": astuple(upgrade.quota)}
     packed: bytes = msgpack.packb(plain | {key: list(getattr(upgrade, name)) for key, name in _RANGES.items()})
     return packed
+
+
+def _unpack(snapshot: bytes) -> dict[str, Any]:
+    """What ``_pack`` kept, by attribute; raises ``ValueError`` and its like for anything else."""
+    kept = msgpack.unpackb(snapshot, use_list=False)
+    if type(kept) is not dict:
+        raise ValueError("expected a map")
+    found: dict[str, Any] = {}
+    for key, (name, types) in _PLAIN.items():
+        value = kept.get(key, _MISSING)
+        if type(value) not in types or (isinstance(value, _NUMBER) and not _sane(value)):
+            raise ValueError(f"{key} ({name}): found {value!r:.40}")
+        found[name] = value
+    if found["meter"] is not None:
+        Meter.unpack(found["meter"])
+    quota = kept.get("quota", ())  # there is none in what an older gateway kept
+    if not all(type(count) in _NUMBER and _sane(count) for count in quota):
+        raise ValueError(f"quota: found {quota!r:.40}")
+    found["quota"] = Quota(*quota)
+    for key, name in _RANGES.items():
+        found[name] = RangeSet(_span(pair) for pair in kept.get(key, ()))
+    return found
+
+
+def _span(pair: object) -> tuple[int, int]:
+    match pair:
+        case (int(start), int(stop)) if 0 <= start < stop <= MAX_INTEGER:
+            return start, stop
+    raise ValueError(f"expected pairs of ascending integers, found {pair!r:.40}")
+
+
+def _sane(number: float) -> bool:
+    """Whether it is one that we write: finite, and within the wire's bounds."""
+    return math.isfinite(number) and abs(number) <= MAX_INTEGER

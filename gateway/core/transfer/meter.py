@@ -167,16 +167,20 @@ class Meter:
 
     @classmethod
     def unpack(cls, packed: Mapping[str, Any]) -> Self:
-        """A meter that goes on where ``pack`` was called."""
-        meter = cls(packed["at"])
-        for name, value in zip(_SUMS, packed["sums"], strict=True):
-            setattr(meter, name, value)
-        meter._top_block = packed["top"]
-        meter._pauses = {
-            PauseCause(cause): Pause(count=count, seconds=seconds) for cause, (count, seconds) in packed["pauses"].items()
-        }
-        meter._goodputs = Histogram.of(GOODPUT_LOW_BPS, packed["goodput"])
-        meter._delays = Histogram.of(DELAY_LOW_MS, packed["delay"])
+        """A meter that goes on where ``pack`` was called; ``ValueError`` for anything that ``pack`` did not give."""
+        try:
+            meter = cls(float(packed["at"]))
+            for name, value in zip(_SUMS, packed["sums"], strict=True):
+                setattr(meter, name, int(value))
+            meter._top_block = int(packed["top"])
+            meter._pauses = {
+                PauseCause(cause): Pause(count=int(count), seconds=float(seconds))
+                for cause, (count, seconds) in packed["pauses"].items()
+            }
+            meter._goodputs = Histogram.of(GOODPUT_LOW_BPS, packed["goodput"])
+            meter._delays = Histogram.of(DELAY_LOW_MS, packed["delay"])
+        except (KeyError, TypeError, AttributeError, OverflowError) as exc:
+            raise ValueError(f"not the account of a transfer: {exc!r}") from exc
         return meter
 
     # -- inside

@@ -1,0 +1,33 @@
+"""Fuzzes one decoder in this process with atheris (libFuzzer), which never returns: ``python -m tests.fuzz.one NAME FOLDER ARGS``.
+
+Started by ``tests.fuzz.__main__``; FOLDER is the corpus, to which the decoder's seeds are added, ARGS are libFuzzer's own.
+Needs atheris (``scripts/fuzz`` installs it into an environment of its own).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["gateway", "device_sim", "tomllib", "json", "csv"], enable_loader_override=False):
+    from tests.fuzz.decoders import DECODERS
+
+
+def main(name: str, folder: Path, arguments: list[str]) -> None:
+    """Never returns; libFuzzer ends the process."""
+    decoder = DECODERS[name]
+    for seed in decoder.seeds():
+        (folder / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
+
+    def once(data: bytes) -> None:
+        decoder.read(data)
+
+    atheris.Setup([f"fuzz {name}", str(folder), f"-max_len={decoder.max_bytes}", *arguments], once)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])
