@@ -21,11 +21,13 @@ def read_toml(data: bytes, where: str) -> dict[str, Any]:
     """The content of a TOML file; ``ConfigError`` (``scenario_invalid``) when it is none."""
     try:
         text = data.decode("utf-8")
-        if any(line.count(".") > _DOTS_MAX for line in text.splitlines()):
-            raise ValueError(f"a line with more than {_DOTS_MAX} dots")
-        return tomllib.loads(text)
+        is_deep = any(line.count(".") > _DOTS_MAX for line in text.splitlines())
+        found = tomllib.loads(text) if not is_deep else {}
     except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{where}: {exc}", code="scenario_invalid") from exc
+    if is_deep:
+        raise ConfigError(f"{where}: a line with more than {_DOTS_MAX} dots", code="scenario_invalid")
+    return found
 
 
 class Reader:

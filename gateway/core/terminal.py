@@ -13,7 +13,7 @@ from typing import Final
 from gateway.core import decisions, hellos, holding, reports, snapshot
 from gateway.core.attendance import Attendance, Terms
 from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SendReceipt, SendWelcome
-from gateway.core.events import Acked, Decided, Event, Heard, Ordered, Tick, Unsure
+from gateway.core.events import Acked, Admitted, Decided, Event, Heard, Ordered, Tick, Unsure
 from gateway.core.order_args import order_args
 from gateway.core.outgoing import OpenOrder, Outgoing
 from gateway.core.shedding import Note, Quota
@@ -45,6 +45,8 @@ class Terminal:
     """Other upgrades about which the terminal still reports."""
     transfer: Transfer | None = None
     out: Outgoing = field(init=False)
+    waiting: bool = False
+    """Its session has begun, and what that calls for waits until it is ``Admitted``: nothing is sent, and no deadline runs."""
 
     _saved_at: float = 0.0
     _stray: int = 0
@@ -75,6 +77,7 @@ class Terminal:
         entries = self._dispatch(event, now, jitter, out)
         if isinstance(event, Heard):
             self.seen = max(self.seen, now)
+            self.waiting = self.waiting or event.waits
         sends = self._due(now)
 
         has_facts = self.facts is not facts
@@ -86,6 +89,8 @@ class Terminal:
 
     def deadline(self) -> float:
         """When a ``Tick`` is due (Unix seconds; infinity: never)."""
+        if self.waiting:
+            return min(self.presence.deadline, self._tell_at, self.out.deadline(None, online=False, undisturbed=True))
         at = min(self.presence.deadline, self.upgrade.deadline() if self.upgrade is not None else _NEVER, self._tell_at)
         return min(at, self.out.deadline(self.upgrade, online=self.online, undisturbed=self._undisturbed))
 
@@ -138,7 +143,10 @@ class Terminal:
             case Heard(Result() as result):
                 return self._result(result, now, jitter, out)
             case Tick():
-                return self._tick(now, jitter, out)
+                return self._tick(event, now, jitter, out)
+            case Admitted():
+                self.waiting = False
+                return self._tick(event, now, jitter, out)
             case Unsure():
                 self._unsure(now, out)
                 return []
@@ -248,7 +256,7 @@ class Terminal:
         upgrade.remember(transfer.held_segments, transfer.meter.pack(now))
         return [snapshot.save(upgrade, transfer.held_bytes), snapshot.cost(upgrade, transfer, now)]
 
-    def _tick(self, now: float, jitter: float, out: list[Effect]) -> list[Append]:
+    def _tick(self, event: Tick | Admitted, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         self.presence.tick(now)
         out += self.out.expired(now)
         entries = self._strays.tell_due(now, self._shed(now))
@@ -258,7 +266,9 @@ class Terminal:
                 out.append(snapshot.save(past, self._have_bytes(past)))
         if self.upgrade is not None:
             entries += self.upgrade.quota.tell_due(now, self.upgrade.shed(now))
-            entries += self.upgrade.tick(now, online=self.online, jitter=jitter)
+            if not self.waiting:
+                self.upgrade.bear(event.patience_until)
+                entries += self.upgrade.tick(now, online=self.online, jitter=jitter)
         return entries
 
     def _unsure(self, now: float, out: list[Effect]) -> None:
@@ -273,7 +283,7 @@ class Terminal:
     def _due(self, now: float) -> list[Effect]:
         out: list[Effect] = []
         upgrade = self.upgrade
-        if self.online:
+        if self.online and not self.waiting:
             out += self.out.upgrade_order(
                 upgrade,
                 now,
@@ -300,7 +310,7 @@ class Terminal:
             upgrade.remember(transfer.held_segments, transfer.meter.pack(now))
             self.transfer = None
             out.append(CloseTransfer(terminal=self.id))
-        if upgrade is not None and wanted and self.transfer is None:
+        if upgrade is not None and wanted and self.transfer is None and not self.waiting:
             self.transfer = snapshot.resume(upgrade, self.terms, now, single=self.single)
             out.append(OpenTransfer(terminal=self.id))
 

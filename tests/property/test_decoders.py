@@ -1,4 +1,4 @@
-"""Every decoder of bytes from outside reads or refuses, by its own error, in bounded time and memory (``tests/fuzz/decoders``)."""
+"""Every decoder of bytes from outside reads or refuses by its own error, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.fuzz.decoders import DECODERS, Decoder
 
 NAMES = sorted(DECODERS)
-#: Inputs that ask for far more than they are long; each cost some decoder its memory, its time or its named error once, or would.
+#: Inputs that ask for far more than they are long. Each has cost a decoder its memory, its time or its named error, or might.
 HOSTILE = {
     "nested arrays": b"\x91" * 65_000,
     "nested maps": b"\x81\xa1a" * 20_000,
