@@ -265,9 +265,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as exc:
         raise ConfigError(f"settings file {path}: {exc}", path=str(path)) from exc
-    unknown = sorted(values.keys() - Settings.model_fields.keys())
-    if unknown:  # pydantic takes some of them, `_env_file` for one, as words to itself
-        raise ConfigError(f"settings file {path}: unknown {', '.join(unknown)}", path=str(path), setting=unknown[0])
+    for key in values:
+        if key.startswith("_"):  # pydantic takes some of them, `_env_file` for one, as words to itself
+            raise ConfigError(f"{key}: there is no such setting", path=str(path), setting=key)
 
     folder = path.resolve().parent
     for key, value in values.items():

@@ -280,6 +280,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
         token=settings.bearer_token(),
         not_ready=gateway.not_ready,
         stats=gateway.stats,
+        behind=lambda: executor.behind,
         streams_max=settings.streams_max,
         request_max_bytes=settings.request_max_bytes,
     )

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from gateway.wire import topics
@@ -37,7 +38,7 @@ async def test_a_flood_of_one_terminal_harms_no_other(stage: Stage, air: Air) ->
     for at in range(FLOOD):
         loud.shout(topics.up(loud_name, "report"), noise, 0)
         if at % 100 == 0:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
     await good.upgrade_to(What.INSTALLING)
 
     last = Report(upgrade=upgrade, seq=2, what=What.READY)

@@ -155,7 +155,17 @@ async def test_a_store_that_stands_still_fills_no_memory_and_all_is_done_afterwa
         with locked(rig):
             await full(rig, held(rig, "T0"))
             async with rig.running(lambda: rig.dispatcher.run_bulk(bulk)):
-                ack = Ack(transfer=sender.transfer.id, epoch=1, seq=1, number=0, cum=0, ranges=(), credit_bytes=1 << 20, delay_ms=0, echo_ms=0)
+                ack = Ack(
+                    transfer=sender.transfer.id,
+                    epoch=1,
+                    seq=1,
+                    number=0,
+                    cum=0,
+                    ranges=(),
+                    credit_bytes=1 << 20,
+                    delay_ms=0,
+                    echo_ms=0,
+                )
                 bulk.say("T9", ack, bulk=True)
                 await rig.until(lambda: rig.counters["shed:progress"])
             rig.pump.open(sender)

@@ -159,7 +159,7 @@ async def test_a_closed_transfer_sends_nothing_more() -> None:
 async def test_when_the_line_comes_back_nothing_is_probed_before_the_terminal_could_ack() -> None:
     """All was silent while it was away, so every probe would be due at once."""
     line, clock = Line(), SetClock(NOW)
-    pump = Pump(line, Zeros(), clock, Free(), on_spent=_never, counters=Counter())
+    pump = Pump(line, Zeros(), clock, Free(), on_spent=_never, behind=_in_time, counters=Counter())
     pump.open(_transferring("T1"))
     assert len(await _pumped(pump, line, 4)) == 4
     clock.time += 30.0
