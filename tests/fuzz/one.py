@@ -14,7 +14,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["gateway", "device_sim", "tomllib", "json", "csv"], enable_loader_override=False):
-    from tests.fuzz.decoders import DECODERS, BrokenPromiseError
+    from tests.fuzz.decoder import BrokenPromiseError
+    from tests.fuzz.decoders import DECODERS
 
 #: The most processor time that one input may take.
 INPUT_S = 2.0

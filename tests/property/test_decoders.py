@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.decoders import DECODERS, Decoder
+from tests.fuzz.decoder import Decoder
+from tests.fuzz.decoders import DECODERS
 
 NAMES = sorted(DECODERS)
 #: Inputs that ask for far more than they are long. Each has cost a decoder its memory, its time or its named error, or might.
