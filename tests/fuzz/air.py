@@ -76,6 +76,7 @@ def _topics(data: bytes) -> bool:
 
 
 def _ranges(data: bytes) -> bool:
+    data = data[:1024]
     numbers = [number for (number,) in struct.iter_unpack(">h", data[: len(data) // 2 * 2])]
     pairs = tuple(zip(numbers[::2], numbers[1::2], strict=False))
     with suppress(WireError):

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import pytest
 
 from gateway.core.effects import Append
 from gateway.core.states import UpgradeState
 from gateway.core.terminal import Terminal
+from gateway.engine import dispatcher
 from gateway.engine.executor import BATCH_MAX, QUEUE_MAX
 from gateway.engine.patience import PATIENCE_S
 from gateway.store import ledger, terminals
@@ -67,7 +69,10 @@ def state_of(session: Terminal) -> tuple[UpgradeState, int]:
     return session.upgrade.state, session.upgrade.attempt
 
 
-async def test_births_of_a_storm_are_recorded_at_once_and_go_on_in_their_order(tmp_path: Path) -> None:
+async def test_births_of_a_storm_are_recorded_at_once_and_go_on_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "BIRTHS_EVERY_S", 0.01)  # the clock of this test rings no bell
     async with rigged(tmp_path, births_per_s=2.0) as rig, rig.running(rig.dispatcher.run_births):
         names = [f"T{at}" for at in range(6)]
         await rig.register(*names)
