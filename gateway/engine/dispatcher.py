@@ -93,6 +93,10 @@ class Dispatcher:
         self._executor.submit(session, effects)
         self._timers.set(session.id, session.deadline())
 
+    async def room(self) -> None:
+        """Return when more may be applied by who was not asked by a terminal."""
+        await self._executor.room()
+
     def forget(self, terminal: str) -> None:
         """Drop a session whose state is not what the store holds; it is loaded anew a moment later, or when it speaks."""
         self._sessions.drop(terminal)
@@ -133,7 +137,7 @@ class Dispatcher:
 
     async def run_timers(self, control: Link, bulk: Link) -> None:
         """Never returns: deadlines. No terminal fails by one while its word waits here, or may have been lost to us."""
-        patience = Patience((control, bulk), self._clock, self._counters)
+        patience = Patience((control, bulk), self._clock, lambda: self._executor.behind, self._counters)
         while True:
             names = await self._timers.due()
             arrived = {"control": control.arrived, "bulk": bulk.arrived}

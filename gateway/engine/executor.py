@@ -18,6 +18,7 @@ from gateway.core.effects import CloseTransfer, Effect, OpenTransfer, Save, Send
 from gateway.core.terminal import Terminal
 from gateway.engine.ports import Link
 from gateway.errors import StoreError, WireError
+from gateway.store.failures import OF_THE_ROWS
 from gateway.trust.orders import sign_order
 from gateway.wire.codec import MAX_RECEIPTS, encode
 from gateway.wire.messages import Receipt
@@ -157,6 +158,7 @@ class Executor:
                 await self._writer.save(saves)
         except StoreError as exc:
             self._counters["store_failed"] += 1
+            self._counters["commits_failed"] += exc.code not in OF_THE_ROWS  # the store's fault, so terminals spoke in vain
             self.failing = str(exc)
             log.exception("commit_failed", reason=str(exc), sessions=len(items))
             for item in items:

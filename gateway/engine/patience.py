@@ -7,6 +7,7 @@ vain; it repeats itself within a minute, and is back on the broker within five. 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from gateway.engine.clock import Clock
@@ -19,8 +20,10 @@ PATIENCE_S: Final = 300.0 + 60.0
 class Patience:
     """See the module. ``until`` is asked before deadlines are judged, and looks at what has happened since."""
 
-    def __init__(self, links: tuple[Link, ...], clock: Clock, counters: Counter[str]) -> None:
+    def __init__(self, links: tuple[Link, ...], clock: Clock, behind: Callable[[], bool], counters: Counter[str]) -> None:
+        """While ``behind`` the store, no chunk is sent either."""
         self._links = links
+        self._behind = behind
         self._clock = clock
         self._counters = counters
         self._seen: tuple[int, ...] = ()
@@ -29,11 +32,11 @@ class Patience:
     def until(self) -> float:
         """Silence before this time (Unix seconds) is no failure of a terminal's."""
         seen = (
-            self._counters["store_failed"],
+            self._counters["commits_failed"],
             *(link.generation for link in self._links),
             *(link.counters.get("dropped_inbox_full", 0) for link in self._links),
         )
-        if seen != self._seen or not all(link.connected for link in self._links):
+        if seen != self._seen or self._behind() or not all(link.connected for link in self._links):
             self._seen = seen
             self._until = self._clock.now() + PATIENCE_S
         return self._until
