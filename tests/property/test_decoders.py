@@ -48,7 +48,7 @@ def _inputs(draw: st.DrawFn, decoder: Decoder) -> bytes:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_and_arbitrary_bytes_are_read_or_refused(name: str, data: st.DataObject) -> None:
     DECODERS[name].read(data.draw(_inputs(DECODERS[name])))

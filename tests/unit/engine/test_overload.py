@@ -128,25 +128,6 @@ async def test_silence_costs_an_attempt_when_we_could_hear_all_the_time(tmp_path
             await rig.until(lambda: state_of(session)[0] is not UpgradeState.OFFERED)
 
 
-async def test_a_broker_that_was_away_is_a_reason_for_patience(tmp_path: Path) -> None:
-    """What was said meanwhile is lost: it is waited for until it must have been said again."""
-    async with rigged(tmp_path) as rig:
-        await offered(rig, "T1")
-        session = held(rig, "T1")
-        bulk = Line()
-        async with rig.running(lambda: rig.dispatcher.run_timers(rig.air, bulk)):
-            rig.clock.time = NOW + 10
-            rig.timers.set("nobody", 0)
-            await rig.until(lambda: len(rig.air.orders("T1")) == 2)
-            rig.air.generation += 1
-            rig.clock.time = late = NOW + PLAN.deadline_s(UpgradeState.OFFERED) + 10 * PATIENCE_S
-            rig.timers.set("nobody", 0)
-            await rig.until(lambda: len(rig.air.orders("T1")) == 3)
-            assert state_of(session) == (UpgradeState.OFFERED, 1)
-            assert session.upgrade is not None
-            assert session.upgrade.deadline() == late + PATIENCE_S
-
-
 async def test_a_store_that_stands_still_fills_no_memory_and_all_is_done_afterwards(tmp_path: Path) -> None:
     """Progress and chunks are shed first; of the rest no more is decided than the queue holds, and nothing of it is lost."""
     async with rigged(tmp_path) as rig, rig.running(rig.pump.run):
