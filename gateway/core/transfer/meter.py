@@ -7,6 +7,7 @@ account through a restart of the gateway.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
@@ -181,6 +182,8 @@ class Meter:
             meter._delays = Histogram.of(DELAY_LOW_MS, packed["delay"])
         except (KeyError, TypeError, AttributeError, OverflowError) as exc:
             raise ValueError(f"not the account of a transfer: {exc!r}") from exc
+        if not all(map(math.isfinite, (meter.started_at, *(pause.seconds for pause in meter._pauses.values())))):
+            raise ValueError("not the account of a transfer: a time that is no number")
         return meter
 
     # -- inside

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
+from gateway.core.transfer.meter import Meter
 from gateway.core.upgrade import Upgrade
 from gateway.errors import StoreError
 from tests.unit.core.build import NOW, PLAN, STORY, brought_to
@@ -41,6 +42,7 @@ def test_upgrades_that_wait_for_a_time_say_when_they_may_go_on() -> None:
     assert save(upgrade, 0).due_us == 0
 
 
+COST = Meter(NOW).pack(NOW)
 WHOLE = msgpack.unpackb(save(Upgrade("u1", "T1", PLAN, state=UpgradeState.OFFERED), 0).snapshot)
 
 
@@ -56,6 +58,8 @@ WHOLE = msgpack.unpackb(save(Upgrade("u1", "T1", PLAN, state=UpgradeState.OFFERE
         ("offered", "ok", msgpack.packb({**WHOLE, "pa": float("nan")})),
         ("offered", "ok", msgpack.packb({**WHOLE, "have": [[3, 1]]})),
         ("offered", "ok", msgpack.packb({**WHOLE, "cost": {"at": 1.0}})),
+        ("offered", "ok", msgpack.packb({**WHOLE, "cost": {**COST, "at": float("nan")}})),
+        ("offered", "ok", msgpack.packb({**WHOLE, "cost": {**COST, "pauses": {"credit": (1, float("inf"))}}})),
     ],
 )
 def test_a_damaged_row_is_refused_by_the_stores_own_error(state: str, code: str, blob: bytes) -> None:
