@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core import decisions, hellos, holding, reports, snapshot
+from gateway.core import decisions, hellos, reports, snapshot
 from gateway.core.attendance import Attendance, Terms
 from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SendReceipt, SendWelcome
 from gateway.core.events import Acked, Admitted, Decided, Event, Heard, Ordered, Tick, Unsure
@@ -21,9 +21,8 @@ from gateway.core.single import SingleTransfer
 from gateway.core.states import UNDISTURBED, UpgradeState
 from gateway.core.transfer.window import Transfer
 from gateway.core.upgrade import Upgrade
-from gateway.wire.codes import CLOCK_WRONG, DROPPABLE, Code
+from gateway.wire.codes import CLOCK_WRONG, Code
 from gateway.wire.messages import Ack, Facts, Hello, OpenUpgrade, PlainMap, Presence, Receipt, Report, Result
-from gateway.wire.ranges import RangeSet
 
 #: Reports and results about what does not exist here are kept too, but only so many of each of one terminal in one session.
 STRAY_REPORTS_MAX: Final = 100
@@ -142,10 +141,8 @@ class Terminal:
                 return self._report(report, now, jitter, out)
             case Heard(Result() as result):
                 return self._result(result, now, jitter, out)
-            case Tick():
-                return self._tick(event, now, jitter, out)
-            case Admitted():
-                self.waiting = False
+            case Tick() | Admitted():
+                self.waiting = self.waiting and isinstance(event, Tick)
                 return self._tick(event, now, jitter, out)
             case Unsure():
                 self._unsure(now, out)
@@ -182,16 +179,10 @@ class Terminal:
     def _holds(self, held: OpenUpgrade) -> None:
         """What the terminal's journal holds open: resume it, or have it dropped when it has ended here."""
         self._recall(held.id)
-        upgrade = self.upgrade
-        if upgrade is None or upgrade.id != held.id:
-            return
-
-        upgrade.have = RangeSet(held.have)
-        if self.transfer is not None:
-            self.transfer.claim(upgrade.have)
-        if held.phase in DROPPABLE:
-            upgrade.withdraw()
-        holding.remind(upgrade, held.phase)
+        if self.upgrade is not None and self.upgrade.id == held.id:
+            hellos.held(self.upgrade, held)
+            if self.transfer is not None:
+                self.transfer.claim(self.upgrade.have)
 
     def _report(self, report: Report, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         if self.presence.should_ask(now):
