@@ -68,11 +68,16 @@ def _ids(group: Reader) -> list[str]:
         count = group.integer("count", low=1, high=MAX_TERMINALS)
         prefix, first = group.text("prefix"), group.integer("first", 1)
         width = len(str(first + count - 1))
+        _check_ids(group, [f"{prefix}{first:0{width}}"])  # before there are a hundred thousand of a wrong one
         ids = [f"{prefix}{number:0{width}}" for number in range(first, first + count)]
+    _check_ids(group, ids)
+    return ids
+
+
+def _check_ids(group: Reader, ids: list[str]) -> None:
     wrong = next((name for name in ids if not is_terminal_id(name)), None)
     if wrong is not None:
-        raise ConfigError(f"{group.where}: {wrong!r} is no terminal id ([A-Za-z0-9_-]{{1,64}})", code="scenario_invalid")
-    return ids
+        raise ConfigError(f"{group.where}: {wrong[:80]!r} is no terminal id ([A-Za-z0-9_-]{{1,64}})", code="scenario_invalid")
 
 
 def _merchant(table: Reader) -> Merchant:

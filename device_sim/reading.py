@@ -6,12 +6,28 @@ place.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from gateway.errors import ConfigError
 
+#: A key that is a path of thousands of parts takes the parser gigabytes; no line of a scenario has so many dots.
+_DOTS_MAX: Final = 64
 _MISSING: Final = object()
+
+
+def read_toml(data: bytes, where: str) -> dict[str, Any]:
+    """The content of a TOML file; ``ConfigError`` (``scenario_invalid``) when it is none."""
+    try:
+        text = data.decode("utf-8")
+        is_deep = any(line.count(".") > _DOTS_MAX for line in text.splitlines())
+        found = tomllib.loads(text) if not is_deep else {}
+    except (ValueError, RecursionError) as exc:
+        raise ConfigError(f"{where}: {exc}", code="scenario_invalid") from exc
+    if is_deep:
+        raise ConfigError(f"{where}: a line with more than {_DOTS_MAX} dots", code="scenario_invalid")
+    return found
 
 
 class Reader:

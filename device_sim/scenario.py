@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-import tomllib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device_sim.groups import Entry, read_group
+from device_sim.groups import MAX_TERMINALS, Entry, read_group
 from device_sim.member import Credentials
 from device_sim.options import Identity
-from device_sim.reading import Reader
+from device_sim.reading import Reader, read_toml
 from device_sim.swarm import BrokerAddress, Plan
 from gateway.errors import ConfigError, TrustError
 from gateway.trust.keys import KeyRing, load_public
@@ -137,10 +136,10 @@ def load_scenario(path: Path) -> Scenario:
         ConfigError: ``scenario_invalid`` or ``profile_unknown``; the text names the place.
     """
     try:
-        data = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        content = path.read_bytes()
+    except OSError as exc:
         raise ConfigError(f"{path}: {exc}", code="scenario_invalid") from exc
-    return read_scenario(data, folder=path.parent, where=path.name)
+    return read_scenario(read_toml(content, str(path)), folder=path.parent, where=path.name)
 
 
 def read_scenario(data: Mapping[str, object], *, folder: Path, where: str) -> Scenario:
@@ -154,6 +153,8 @@ def read_scenario(data: Mapping[str, object], *, folder: Path, where: str) -> Sc
             if entry.id in entries:
                 raise ConfigError(f"{group.where}: terminal {entry.id} exists already", code="scenario_invalid")
             entries[entry.id] = entry
+        if len(entries) > MAX_TERMINALS:
+            raise ConfigError(f"{group.where}: more than {MAX_TERMINALS} terminals in all", code="scenario_invalid")
     scenario = Scenario(
         seed=top.integer("seed", 1),
         broker=_broker(top.table("broker"), folder),

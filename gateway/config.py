@@ -30,6 +30,8 @@ _EITHER: Final = (("token", "token_file"), ("broker_password", "broker_password_
 #: 0, or what ``core.budgets.Limit`` takes.
 BytesPerS = Annotated[int, AfterValidator(lambda value: _nothing_or(value, 1024))]
 BytesPerDay = Annotated[int, AfterValidator(lambda value: _nothing_or(value, 256 * 1024))]
+#: A key that is a path of thousands of parts takes the parser gigabytes; no line of a settings file has so many dots.
+_DOTS_MAX: Final = 64
 _PATH_SUFFIXES: Final = ("_path", "_file", "_files")
 
 
@@ -93,6 +95,12 @@ class Settings(BaseSettings):
     and ``stop_and_wait`` (4 KiB) are there to be compared with it."""
     transfer_target_ms: int = Field(default=60, ge=25, le=100)
     """Queueing delay before a terminal's link that ``delay`` aims at."""
+    births_per_s: int = Field(default=200, ge=1, le=100_000)
+    """New sessions of terminals that go on to orders and transfers in a second; the others wait for their turn."""
+    terminal_messages_per_s: int = Field(default=20, ge=0, le=100_000)
+    """Messages of one kind that one terminal may send, ten seconds' worth of them at once; 0: no limit."""
+    terminal_acks_per_s: int = Field(default=2_000, ge=0, le=100_000)
+    """The same for its acks, two seconds' worth at once."""
     reconnect_hint_ms: int = Field(default=5_000, ge=0, le=3_600_000)
     """Terminals to which the broker said goodbye come back spread over so long (docs/protocol.md 2.3); 0: by their own rule."""
     package_max_bytes: int = Field(default=1 << 30, ge=1 << 10)
@@ -250,10 +258,16 @@ def _read_text(path: Path, what: str) -> str:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     """The keys of the file, its relative paths made relative to the file's folder."""
+    text = _read_text(path, "settings file")
+    if any(line.count(".") > _DOTS_MAX for line in text.splitlines()):
+        raise ConfigError(f"settings file {path}: a line with more than {_DOTS_MAX} dots", path=str(path))
     try:
-        values = tomllib.loads(_read_text(path, "settings file"))
-    except tomllib.TOMLDecodeError as exc:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"settings file {path}: {exc}", path=str(path)) from exc
+    for key in values:
+        if key.startswith("_"):  # pydantic takes some of them, `_env_file` for one, as words to itself
+            raise ConfigError(f"{key}: there is no such setting", path=str(path), setting=key)
 
     folder = path.resolve().parent
     for key, value in values.items():

@@ -22,9 +22,11 @@ import structlog
 from gateway.api.app import create_app
 from gateway.api.server import HttpServer
 from gateway.config import Settings
+from gateway.core.admission import Admission
 from gateway.core.attendance import Terms
 from gateway.core.budgets import Defaults, Limit
 from gateway.core.events import BudgetSpent
+from gateway.core.limits import Limits, Rates
 from gateway.core.terminal import Terminal
 from gateway.engine.budgets import Budgets
 from gateway.engine.campaigns import Campaigns
@@ -33,6 +35,7 @@ from gateway.engine.dispatcher import CONTROL_KINDS, Dispatcher
 from gateway.engine.easing import Easing
 from gateway.engine.executor import Executor
 from gateway.engine.hearing import Hearing
+from gateway.engine.limiter import Limiter
 from gateway.engine.orders import Orders
 from gateway.engine.plans import Plans
 from gateway.engine.pump import Pump
@@ -57,6 +60,8 @@ log = structlog.get_logger()
 
 #: How long a shutdown waits for commits under way and open HTTP requests (seconds).
 SHUTDOWN_S: Final = 10.0
+#: A commit that takes longer is said by ``/readyz`` (seconds).
+SLOW_COMMIT_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -92,7 +97,8 @@ class Gateway:
             "engine.pump": self.pump.run,
             "engine.control": lambda: self.dispatcher.run_control(self.control),
             "engine.bulk": lambda: self.dispatcher.run_bulk(self.bulk),
-            "engine.timers": self.dispatcher.run_timers,
+            "engine.timers": lambda: self.dispatcher.run_timers(self.control, self.bulk),
+            "engine.births": self.dispatcher.run_births,
             "engine.budgets": self.budgets.run,
             "engine.easing": self.easing.run,
             "engine.campaigns": self.campaigns.run,
@@ -116,6 +122,8 @@ class Gateway:
         ]
         if self.executor.failing:
             reasons.append(f"the store does not take commits: {self.executor.failing}")
+        elif self.executor.saving_s >= SLOW_COMMIT_S:
+            reasons.append(f"the store is slow: a commit has been under way for {self.executor.saving_s:.0f} s")
         return reasons
 
     def stats(self) -> dict[str, int]:
@@ -123,10 +131,16 @@ class Gateway:
         out = dict(self.counters)
         for name, link in (("control", self.control), ("bulk", self.bulk)):
             out |= {f"link.{name}.{key}": value for key, value in link.counters.items()}
+        writer = self.writer.statistics()
         return out | {
             "sessions": len(self.sessions),
             "transfers_open": self.pump.open_count,
+            "births_waiting": self.dispatcher.births_waiting,
             "executor_queue": self.executor.depth,
+            "executor_queue_peak": self.executor.peak,
+            "writer_queued_rows": writer.queued_rows,
+            "writer_last_commit_us": writer.last_commit_us,
+            "writer_failed_groups": writer.failed_groups,
         }
 
 
@@ -189,10 +203,11 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     sweep(settings.packages_path)
     writer = Writer(db)
     doorbell = Doorbell()
-    control = MqttLink(
-        link_settings(settings, settings.broker_client_id, [f"tg1/up/+/+/{kind}" for kind in sorted(CONTROL_KINDS)], 1)
-    )
-    bulk = MqttLink(link_settings(settings, f"{settings.broker_client_id}.b", ["tg1/up/+/+/ack"], 0))
+    rates = Rates(control_per_s=settings.terminal_messages_per_s, acks_per_s=settings.terminal_acks_per_s)
+    limiter = Limiter(Limits(rates), clock, counters)
+    filters = [f"tg1/up/+/+/{kind}" for kind in sorted(CONTROL_KINDS)]
+    control = MqttLink(link_settings(settings, settings.broker_client_id, filters, 1), admit=limiter.admit)
+    bulk = MqttLink(link_settings(settings, f"{settings.broker_client_id}.b", ["tg1/up/+/+/ack"], 0), admit=limiter.admit)
     plans = Plans(db, ring)
     # Terminals refuse an older life of this gateway; with the time in it, the epoch is ahead of any backup too.
     epoch = await meta.raise_counter(db, backup.EPOCH_KEY, least=int(clock.now()))
@@ -207,6 +222,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
         clock,
         budgets,
         on_spent=lambda session, spent: dispatcher.apply(session, BudgetSpent(spent)),
+        behind=lambda: executor.behind,
         counters=counters,
     )
 
@@ -228,7 +244,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
     )
     timers = Timers(clock)
     chance = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    dispatcher = Dispatcher(db, sessions, executor, pump, timers, clock, counters, chance)
+    births = Admission(settings.births_per_s)
+    dispatcher = Dispatcher(db, sessions, executor, pump, timers, clock, births, counters, chance)
     services = Services(
         db=db,
         doorbell=doorbell,
@@ -263,6 +280,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, Ht
         token=settings.bearer_token(),
         not_ready=gateway.not_ready,
         stats=gateway.stats,
+        behind=lambda: executor.behind,
         streams_max=settings.streams_max,
         request_max_bytes=settings.request_max_bytes,
     )

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from device_sim.reading import Reader
+from device_sim.reading import Reader, read_toml
 from gateway.errors import ConfigError
 
 Span = tuple[float, float]
@@ -75,7 +74,8 @@ def load_profile(model: str) -> Profile:
         raise ConfigError(
             f"no profile for model {model!r}; known: {', '.join(sorted(found))}", code="profile_unknown", model=model
         )
-    return read_profile(tomllib.loads(found[model].read_text()), where=f"profile {model}")
+    where = f"profile {model}"
+    return read_profile(read_toml(found[model].read_bytes(), where), where=where)
 
 
 def read_profile(data: Mapping[str, object], *, where: str) -> Profile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from fastapi import Depends, FastAPI
@@ -47,11 +48,15 @@ def create_app(
     token: str,
     not_ready: NotReady,
     stats: Stats,
+    behind: Callable[[], bool] = lambda: False,
     streams_max: int = 64,
     request_max_bytes: int = REQUEST_MAX_BYTES,
     body_idle_s: float = BODY_IDLE_S,
 ) -> FastAPI:
-    """The application. ``app.state.streams`` are its event streams, to be closed at shutdown (``HttpServer`` does)."""
+    """The application. ``app.state.streams`` are its event streams, to be closed at shutdown (``HttpServer`` does).
+
+    ``behind`` says that the store does not keep up with what terminals report, so that costly questions have to wait.
+    """
     app = FastAPI(
         title="Tillgate",
         version=VERSION,
@@ -66,6 +71,7 @@ def create_app(
     app.state.services = services
     app.state.not_ready = not_ready
     app.state.stats = stats
+    app.state.behind = behind
     app.state.streams = EventStreams(streams_max)
 
     problems.install(app)

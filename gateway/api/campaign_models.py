@@ -64,7 +64,7 @@ class CampaignIn(Ask):
 
     name: Name
     package: Id
-    terminals: list[Id] | TerminalFilterIn = Field(
+    terminals: Annotated[list[Id], Field(max_length=NAMED_MAX)] | TerminalFilterIn = Field(
         description="Ids (at most 10,000; all must be registered and of a model that the package is for), or a filter."
     )
     canaries: list[Id] = Field(default_factory=list, max_length=1000, description="Terminals that go first, by id.")
@@ -73,7 +73,7 @@ class CampaignIn(Ask):
 
     @model_validator(mode="after")
     def _agree(self) -> CampaignIn:
-        if isinstance(self.terminals, list) and not 1 <= len(self.terminals) <= NAMED_MAX:
+        if not self.terminals:
             raise ValueError(f"name 1 to {NAMED_MAX} terminals, or use a filter")
         if self.canaries and self.terms.canary_count is not None:
             raise ValueError("give canaries or terms.canary_count, not both")

@@ -20,7 +20,7 @@ from gateway.api.campaign_models import (
     WaveOut,
 )
 from gateway.api.estimates import phases_out, remaining_out
-from gateway.api.given import Actor, CampaignId, Cursor, Given, Limit, PageLimit, problems
+from gateway.api.given import Actor, CampaignId, Cursor, Given, InTime, Limit, PageLimit, problems
 from gateway.api.shapes import Page, moment, moment_or_none
 from gateway.api.terminals import filter_of
 from gateway.api.transfers import totals_out
@@ -58,6 +58,7 @@ async def create(body: CampaignIn, services: Given, actor: Actor) -> CreatedOut:
     operation_id="estimateCampaign",
     summary="Estimate a campaign beforehand",
     responses=problems(s404="No such package", s409="Package withdrawn", s422="Invalid"),
+    dependencies=[InTime],
 )
 async def estimate(body: CampaignIn, services: Given) -> PreviewOut:
     """How many terminals a campaign would reach and how long it would take, were it started now. Stores nothing."""

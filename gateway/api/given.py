@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Query, Request
 
 from gateway.api.problems import MEDIA_TYPE, ProblemDetails
 from gateway.api.shapes import ID_PATTERN
+from gateway.errors import StoreError
 from gateway.services.context import Services, operator
 from gateway.services.cursors import CURSOR_MAX_CHARS
 from gateway.services.pages import PAGE_DEFAULT, PAGE_MAX
@@ -18,6 +20,15 @@ DEFAULT_ACTOR: Final = "api"
 def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
+
+
+def _in_time(request: Request) -> None:
+    behind: Callable[[], bool] = request.app.state.behind
+    if behind():
+        raise StoreError(
+            "the store is behind with what terminals report; what can be asked again waits: try again in some seconds",
+            code="store_behind",
+        )
 
 
 def _actor(
@@ -32,6 +43,8 @@ def _actor(
 
 
 Given = Annotated[Services, Depends(_services)]
+#: For a route that costs much and can be asked again: 503 while the store does not keep up with the terminals.
+InTime: Final = Depends(_in_time)
 Actor = Annotated[str, Depends(_actor)]
 Cursor = Annotated[
     str | None, Query(max_length=CURSOR_MAX_CHARS, description="`next` of the page before; none for the first page.")

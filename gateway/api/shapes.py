@@ -27,7 +27,7 @@ Versions = Annotated[dict[Annotated[str, StringConstraints(pattern=r"^(os|kernel
 class Ask(BaseModel):
     """A request's body."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Answer(BaseModel):

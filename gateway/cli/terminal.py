@@ -63,7 +63,7 @@ def import_(
 ) -> None:
     """Register all terminals of a file, in requests of 2,000 each."""
     with _opened(file) as lines:
-        _register(context, list(_rows(lines, str(file))))
+        _register(context, list(read_fleet(lines, str(file))))
 
 
 @app.command("list")
@@ -196,8 +196,8 @@ def _opened(file: Path) -> Iterator[IO[str]]:
         raise CommandError(f"{file} is not UTF-8 text") from exc
 
 
-def _rows(lines: IO[str], name: str) -> Iterator[TerminalIn]:
-    """JSON lines when the first line begins like one, else CSV."""
+def read_fleet(lines: IO[str], name: str) -> Iterator[TerminalIn]:
+    """The terminals of a file, JSON lines when the first line begins like one, else CSV; raises only ``CommandError``."""
     first = lines.readline()
     if first.lstrip().startswith("{"):
         for number, line in enumerate([first, *lines], start=1):
@@ -205,8 +205,14 @@ def _rows(lines: IO[str], name: str) -> Iterator[TerminalIn]:
                 yield _row(_json(line, f"{name} line {number}"), f"{name} line {number}")
         return
 
-    reader = csv.reader([first])
-    header = [column.strip() for column in next(reader, [])]
+    try:
+        yield from _table(first, lines, name)
+    except csv.Error as exc:
+        raise CommandError(f"{name}: not CSV: {exc}") from exc
+
+
+def _table(first: str, lines: IO[str], name: str) -> Iterator[TerminalIn]:
+    header = [column.strip() for column in next(csv.reader([first]), [])]
     if "id" not in header or "model" not in header:
         raise CommandError(f"{name} line 1: expected a header with the columns id and model, or JSON lines")
     for number, fields in enumerate(csv.reader(lines), start=2):
@@ -222,7 +228,7 @@ def _rows(lines: IO[str], name: str) -> Iterator[TerminalIn]:
 def _json(line: str, where: str) -> object:
     try:
         return json.loads(line)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise CommandError(f"{where}: not JSON") from exc
 
 

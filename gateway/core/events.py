@@ -15,6 +15,8 @@ class Heard:
     """A terminal's presence, hello, report or result came in on its own control topic."""
 
     message: Presence | Hello | Report | Result
+    waits: bool = False
+    """It opens a new session, and too many others do: what it calls for waits until ``Admitted``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,19 @@ class Acked:
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """The terminal's turn has come: a new session that had to wait goes on."""
+
+    patience_until: float
+    """As in ``Tick``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The time that ``deadline`` named has come (or another; then nothing is due)."""
+
+    patience_until: float = 0.0
+    """Silence before this time may be our own deafness: no deadline passes by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +100,4 @@ class Ordered:
 
 Decided = Start | Install | Refuse | End | BudgetSpent | BudgetEased
 """What concerns the present upgrade alone."""
-Event = Heard | Acked | Tick | Unsure | Decided | Ordered
+Event = Heard | Admitted | Acked | Tick | Unsure | Decided | Ordered

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.core import holding
 from gateway.core.effects import Append
 from gateway.core.readiness import unready
 from gateway.core.states import UpgradeState
 from gateway.core.upgrade import Upgrade
-from gateway.wire.codes import Code
-from gateway.wire.messages import Facts, Hello
+from gateway.wire.codes import DROPPABLE, Code
+from gateway.wire.messages import Facts, Hello, OpenUpgrade
+from gateway.wire.ranges import RangeSet
 
 #: States that wait for a place or for the terminal's answer to an offer; later ones learn from a refused order.
 _BEFORE_ANSWER: Final = frozenset({UpgradeState.SCHEDULED, UpgradeState.OFFERED, UpgradeState.DEFERRED})
@@ -17,6 +19,14 @@ _BEFORE_ANSWER: Final = frozenset({UpgradeState.SCHEDULED, UpgradeState.OFFERED,
 _WAITING: Final = frozenset({UpgradeState.SCHEDULED, UpgradeState.PREPARING})
 #: What ``unready`` can tell from facts alone.
 _JUDGED: Final = frozenset({Code.BATTERY_LOW, Code.STORAGE_FULL, Code.IN_TRANSACTION})
+
+
+def held(upgrade: Upgrade, found: OpenUpgrade) -> None:
+    """The terminal's journal holds it open: it goes on from what is held there, or is told that it has ended here."""
+    upgrade.have = RangeSet(found.have)
+    if found.phase in DROPPABLE:
+        upgrade.withdraw()
+    holding.remind(upgrade, found.phase)
 
 
 def shown(upgrade: Upgrade, hello: Hello, now: float) -> list[Append]:

@@ -10,10 +10,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core import decisions, hellos, holding, reports, restored, snapshot
+from gateway.core import decisions, hellos, reports, restored, snapshot
 from gateway.core.attendance import Attendance, Terms
 from gateway.core.effects import Append, CloseTransfer, Effect, OpenTransfer, SaveOrder, SaveTerminal, SendReceipt, SendWelcome
-from gateway.core.events import Acked, Decided, Event, Heard, Ordered, Tick, Unsure
+from gateway.core.events import Acked, Admitted, Decided, Event, Heard, Ordered, Tick, Unsure
 from gateway.core.order_args import order_args
 from gateway.core.outgoing import OpenOrder, Outgoing
 from gateway.core.shedding import Note, Quota
@@ -21,9 +21,8 @@ from gateway.core.single import SingleTransfer
 from gateway.core.states import UNDISTURBED, UpgradeState
 from gateway.core.transfer.window import Transfer
 from gateway.core.upgrade import Upgrade
-from gateway.wire.codes import CLOCK_WRONG, DROPPABLE, Code
+from gateway.wire.codes import CLOCK_WRONG, Code
 from gateway.wire.messages import Ack, Facts, Hello, OpenUpgrade, PlainMap, Presence, Receipt, Report, Result
-from gateway.wire.ranges import RangeSet
 
 #: Reports and results about what does not exist here are kept too, but only so many of each of one terminal in one session.
 STRAY_REPORTS_MAX: Final = 100
@@ -45,7 +44,8 @@ class Terminal:
     """Other upgrades about which the terminal still reports."""
     transfer: Transfer | None = None
     out: Outgoing = field(init=False)
-
+    waiting: bool = False
+    """Its session has begun, and what that calls for waits until it is ``Admitted``: nothing is sent, and no deadline runs."""
     awaits_hello: bool = False
     """The store was restored since it was last heard: it is sent no order before it has shown how far it is."""
     _saved_at: float = 0.0
@@ -77,6 +77,7 @@ class Terminal:
         entries = self._dispatch(event, now, jitter, out)
         if isinstance(event, Heard):
             self.seen = max(self.seen, now)
+            self.waiting = self.waiting or event.waits
         sends = self._due(now)
 
         has_facts = self.facts is not facts
@@ -88,6 +89,8 @@ class Terminal:
 
     def deadline(self) -> float:
         """When a ``Tick`` is due (Unix seconds; infinity: never)."""
+        if self.waiting:
+            return min(self.presence.deadline, self._tell_at, self.out.deadline(None, online=False, undisturbed=True))
         at = min(self.presence.deadline, self.upgrade.deadline() if self.upgrade is not None else _NEVER, self._tell_at)
         hears = self.online and not self.awaits_hello
         return min(at, self.out.deadline(self.upgrade, online=hears, undisturbed=self._undisturbed))
@@ -140,8 +143,9 @@ class Terminal:
                 return self._report(report, now, jitter, out)
             case Heard(Result() as result):
                 return self._result(result, now, jitter, out)
-            case Tick():
-                return self._tick(now, jitter, out)
+            case Tick() | Admitted():
+                self.waiting = self.waiting and isinstance(event, Tick)
+                return self._tick(event, now, jitter, out)
             case Unsure():
                 self._unsure(now, out)
                 return []
@@ -162,8 +166,7 @@ class Terminal:
             return []
 
         self.out.counter = max(self.out.counter, hello.counter)
-        self.facts = hello.facts
-        self.facts_at = now
+        self.facts, self.facts_at = hello.facts, now
         entries = self._holds(hello.upgrade, now) if hello.upgrade is not None else []
         self.awaits_hello = False
         return entries + (hellos.shown(self.upgrade, hello, now) if self.upgrade is not None else [])
@@ -176,17 +179,12 @@ class Terminal:
     def _holds(self, held: OpenUpgrade, now: float) -> list[Append]:
         """What the terminal's journal holds open: resume it, or have it dropped when it has ended here."""
         self._recall(held.id)
-        upgrade = self.upgrade
-        if upgrade is None or upgrade.id != held.id:
+        if self.upgrade is None or self.upgrade.id != held.id:
             return []
-
-        upgrade.have = RangeSet(held.have)
+        hellos.held(self.upgrade, held)
         if self.transfer is not None:
-            self.transfer.claim(upgrade.have)
-        if held.phase in DROPPABLE:
-            upgrade.withdraw()
-        holding.remind(upgrade, held.phase)
-        return restored.catch_up(upgrade, held, now) if self.awaits_hello else []
+            self.transfer.claim(self.upgrade.have)
+        return restored.catch_up(self.upgrade, held, now) if self.awaits_hello else []
 
     def _report(self, report: Report, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         if self.presence.should_ask(now, anyway=self.awaits_hello):
@@ -251,7 +249,7 @@ class Terminal:
         upgrade.remember(transfer.held_segments, transfer.meter.pack(now))
         return [snapshot.save(upgrade, transfer.held_bytes), snapshot.cost(upgrade, transfer, now)]
 
-    def _tick(self, now: float, jitter: float, out: list[Effect]) -> list[Append]:
+    def _tick(self, event: Tick | Admitted, now: float, jitter: float, out: list[Effect]) -> list[Append]:
         self.presence.tick(now)
         out += self.out.expired(now)
         entries = self._strays.tell_due(now, self._shed(now))
@@ -261,7 +259,9 @@ class Terminal:
                 out.append(snapshot.save(past, self._have_bytes(past)))
         if self.upgrade is not None:
             entries += self.upgrade.quota.tell_due(now, self.upgrade.shed(now))
-            entries += self.upgrade.tick(now, online=self.online, jitter=jitter)
+            if not self.waiting:
+                self.upgrade.bear(event.patience_until)
+                entries += self.upgrade.tick(now, online=self.online, jitter=jitter)
         return entries
 
     def _unsure(self, now: float, out: list[Effect]) -> None:
@@ -276,7 +276,7 @@ class Terminal:
     def _due(self, now: float) -> list[Effect]:
         out: list[Effect] = []
         upgrade = self.upgrade
-        if self.online and not self.awaits_hello:
+        if self.online and not (self.waiting or self.awaits_hello):
             out += self.out.upgrade_order(
                 upgrade,
                 now,
@@ -303,7 +303,7 @@ class Terminal:
             upgrade.remember(transfer.held_segments, transfer.meter.pack(now))
             self.transfer = None
             out.append(CloseTransfer(terminal=self.id))
-        if upgrade is not None and wanted and self.transfer is None:
+        if upgrade is not None and wanted and self.transfer is None and not self.waiting:
             self.transfer = snapshot.resume(upgrade, self.terms, now, single=self.single)
             out.append(OpenTransfer(terminal=self.id))
 

@@ -56,6 +56,8 @@ class Upgrade:
     zone: str = ""
     """Where the terminal says it is; its window follows that clock."""
     progress_at: float = 0.0
+    patience_until: float = 0.0
+    """No deadline passes before: until then silence may be the gateway's own deafness. Lasts no longer than this process."""
     soak_until: float = 0.0
     begun: bool = False
     """The terminal has said that it installs: from then on its silence is a failure."""
@@ -207,6 +209,10 @@ class Upgrade:
 
     # -- time passes
 
+    def bear(self, until: float) -> None:
+        """What is heard of the terminal before ``until`` (Unix seconds) says nothing of it: deadlines wait so long."""
+        self.patience_until = max(self.patience_until, until)
+
     def tick(self, now: float, *, online: bool, jitter: float) -> list[Append]:
         """Whatever is due by ``now``: a postponement is over, a window opens, a deadline has passed, the campaign ends."""
         if self.final:
@@ -290,7 +296,7 @@ class Upgrade:
         since = max(self.since, self.progress_at) if self.state is _S.TRANSFERRING else self.since
         if self.state is _S.SOAKING:
             since = self.soak_until
-        return since + self.plan.deadline_s(self.state)
+        return max(since + self.plan.deadline_s(self.state), self.patience_until)
 
     def move(
         self,

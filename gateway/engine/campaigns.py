@@ -104,6 +104,8 @@ class Campaigns:
         if row.state == "paused" and decision.verdict not in {Verdict.FINISH, Verdict.EXPIRE}:
             return  # what is under way goes on; nothing new starts
         match decision.verdict:
+            case Verdict.RUN if self._executor.behind:
+                self._counters["shed:offers"] += 1  # the next look decides anew
             case Verdict.RUN:
                 await self._install(row, decision)
                 await self._start(row, decision)

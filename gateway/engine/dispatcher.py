@@ -13,10 +13,12 @@ from typing import Final
 import anyio
 import structlog
 
-from gateway.core.events import Acked, Event, Heard, Tick, Unsure
+from gateway.core.admission import Admission
+from gateway.core.events import Acked, Admitted, Event, Heard, Tick, Unsure
 from gateway.core.terminal import Terminal
 from gateway.engine.clock import Clock
 from gateway.engine.executor import Executor
+from gateway.engine.patience import PATIENCE_S, Patience
 from gateway.engine.ports import Inbound, Link
 from gateway.engine.pump import Pump
 from gateway.engine.sessions import Sessions
@@ -36,6 +38,10 @@ CONTROL_KINDS: Final = frozenset({"presence", "hello", "report", "result", "log"
 RELOAD_S: Final = 2.0
 #: After a failed read of the store (seconds).
 STORE_RETRY_S: Final = 1.0
+#: Looks at the births that wait at least this often (seconds), in case the clock was stopped.
+BIRTHS_EVERY_S: Final = 0.5
+#: Sessions handled by time alone between two looks at the queue of commits.
+TURN: Final = 64
 #: Between two writes about strangers (seconds): a flood of them must not keep the writer from the terminals.
 NOTE_EVERY_S: Final = 1.0
 
@@ -43,7 +49,7 @@ NOTE_EVERY_S: Final = 1.0
 class Dispatcher:
     """See the module."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of the engine between which it stands
         self,
         db: Database,
         sessions: Sessions,
@@ -51,6 +57,7 @@ class Dispatcher:
         pump: Pump,
         timers: Timers,
         clock: Clock,
+        births: Admission,
         counters: Counter[str],
         rng: random.Random,
     ) -> None:
@@ -63,6 +70,15 @@ class Dispatcher:
         self._counters = counters
         self._rng = rng
         self._note_after = 0.0
+        self._births = births
+        self._born = anyio.Event()
+        self._handled: Counter[str] = Counter()
+        self._progress = anyio.Event()
+
+    @property
+    def births_waiting(self) -> int:
+        """How many new sessions wait for their turn."""
+        return len(self._births)
 
     def apply(self, session: Terminal, event: Event) -> None:
         """Let a session decide, queue what follows, and set its timer. The one place where ``handle`` is called."""
@@ -77,6 +93,10 @@ class Dispatcher:
         self._executor.submit(session, effects)
         self._timers.set(session.id, session.deadline())
 
+    async def room(self) -> None:
+        """Return when more may be applied by who was not asked by a terminal."""
+        await self._executor.room()
+
     def forget(self, terminal: str) -> None:
         """Drop a session whose state is not what the store holds; it is loaded anew a moment later, or when it speaks."""
         self._sessions.drop(terminal)
@@ -87,18 +107,20 @@ class Dispatcher:
         """Never returns: presence, hellos, reports and results."""
         while True:
             batch = await link.receive()
-            await self._executor.room()
+            await self._executor.room()  # before anything is decided: reports and receipts are never shed
             found = [pair for pair in map(self._decode, batch) if pair is not None]
             if found and not await self._taken(found):
                 await anyio.sleep(STORE_RETRY_S)
                 # One by one, so that a damaged row stops its own terminal only; what is lost here is said again.
                 for pair in found:
                     self._counters["unloadable"] += not await self._taken([pair])
+            self._handle_noted("control", len(batch))
 
     async def run_bulk(self, link: Link) -> None:
         """Never returns: acks. They touch nothing but the transfer in memory."""
         while True:
-            for inbound in await link.receive():
+            batch = await link.receive()
+            for inbound in batch:
                 pair = self._decode(inbound)
                 if pair is None:
                     continue
@@ -110,18 +132,58 @@ class Dispatcher:
                     self._counters["bad:wrong_connection"] += 1
                 else:
                     self._take_ack(session, message)
+            self._handle_noted("bulk", len(batch))
             await self._executor.room()
 
-    async def run_timers(self) -> None:
-        """Never returns: deadlines."""
+    async def run_timers(self, control: Link, bulk: Link) -> None:
+        """Never returns: deadlines. No terminal fails by one while its word waits here, or may have been lost to us."""
+        patience = Patience((control, bulk), self._clock, lambda: self._executor.behind, self._counters)
         while True:
-            for name in await self._timers.due():
+            names = await self._timers.due()
+            arrived = {"control": control.arrived, "bulk": bulk.arrived}
+            while any(self._handled[name] < count for name, count in arrived.items()):
+                await self._progress.wait()
+            patience_until = patience.until()
+            for place, name in enumerate(names):
                 session = self._sessions.get(name)
                 if session is not None:
-                    self.apply(session, Tick())
+                    self.apply(session, Tick(patience_until))
                 else:
                     await self._reload(name)
-            await self._executor.room()
+                if place % TURN == 0:
+                    await self._executor.room()
+
+    async def run_births(self) -> None:
+        """Never returns: gives new sessions their turns, while the store keeps up."""
+        while True:
+            now = self._clock.now()
+            names = [] if self._executor.behind else self._births.turns(now)
+            for name in names:
+                session = self._sessions.get(name)
+                if session is not None:
+                    self.apply(session, Admitted(now + PATIENCE_S))
+            self._born = anyio.Event()
+            wait_s = BIRTHS_EVERY_S if self._executor.behind else min(BIRTHS_EVERY_S, self._births.next_at() - now)
+            with anyio.move_on_after(max(wait_s, 0.0)):
+                await self._born.wait()
+
+    def _handle_noted(self, link: str, count: int) -> None:
+        """So many messages of a link have been dealt with; whoever waits for that may look."""
+        self._handled[link] += count
+        self._progress.set()
+        self._progress = anyio.Event()
+
+    def _heard(self, session: Terminal, message: Presence | Hello | Report | Result) -> Heard:
+        """The event of a message; one that begins a new session asks for its turn."""
+        match message:
+            case Hello(epoch=epoch) | Presence(epoch=epoch, online=True) if epoch > session.presence.epoch:
+                waits = not self._births.join(session.id, self._clock.now())
+            case _:
+                waits = False
+        if waits:
+            self._counters["births_held"] += 1
+            self._born.set()
+        return Heard(message, waits)
 
     async def _reload(self, name: str) -> None:
         """A session that was dropped, or an ack of a terminal that is not in memory: take it up from what the store holds."""
@@ -170,7 +232,7 @@ class Dispatcher:
                 continue
             self._counters[f"in:{address.kind}"] += 1
             if isinstance(message, Presence | Hello | Report | Result):
-                self.apply(session, Heard(message))
+                self.apply(session, self._heard(session, message))
             elif isinstance(message, Ack):
                 self._counters["bad:wrong_connection"] += 1  # never subscribed to on this link
             else:
@@ -202,5 +264,8 @@ class Dispatcher:
             log.exception("handle_failed", terminal=session.id, heard="Acked", reason=str(exc))
             self.forget(session.id)
             return
-        self._executor.submit(session, effects)
+        if effects and self._executor.behind:
+            self._counters["shed:progress"] += 1  # the next one says all of it again
+        else:
+            self._executor.submit(session, effects)
         self._pump.wake(session.id)

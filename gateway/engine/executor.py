@@ -18,6 +18,7 @@ from gateway.core.effects import CloseTransfer, Effect, OpenTransfer, Save, Send
 from gateway.core.terminal import Terminal
 from gateway.engine.ports import Link
 from gateway.errors import StoreError, WireError
+from gateway.store.failures import OF_THE_ROWS
 from gateway.trust.orders import sign_order
 from gateway.wire.codec import MAX_RECEIPTS, encode
 from gateway.wire.messages import Receipt
@@ -27,6 +28,9 @@ log = structlog.get_logger()
 
 #: Sessions' effects waiting for their commit; beyond it the dispatcher waits, and the broker behind it.
 QUEUE_MAX: Final = 4096
+#: From here on, or when a commit takes longer, the store is behind: what can be had again later is not even queued.
+BEHIND_AT: Final = 1024
+BEHIND_S: Final = 2.0
 #: Sessions' effects in one commit.
 BATCH_MAX: Final = 500
 #: Pause after a failed commit (seconds).
@@ -82,6 +86,9 @@ class Executor:
         self._emptied = anyio.Event()
         self._submitted = 0
         self._settled = 0
+        self._saving_since: float | None = None
+        self.peak = 0
+        """The most sessions' effects that ever waited."""
         self.failing = ""
         """Why the store does not take our commits now; empty while it does."""
 
@@ -90,11 +97,22 @@ class Executor:
         """How many sessions' effects wait."""
         return len(self._queue)
 
+    @property
+    def saving_s(self) -> float:
+        """For how long the present commit has been under way (seconds); 0 when there is none."""
+        return 0.0 if self._saving_since is None else anyio.current_time() - self._saving_since
+
+    @property
+    def behind(self) -> bool:
+        """Whether the store does not keep up: chunks, offers and the saving of progress wait, reports and receipts go on."""
+        return len(self._queue) >= BEHIND_AT or self.saving_s >= BEHIND_S
+
     def submit(self, session: Terminal, effects: list[Effect]) -> None:
         """Queue what one ``handle`` returned. Effects of one session keep their order."""
         if effects:
             self._submitted += 1
             self._queue.append(_Item(session, effects))
+            self.peak = max(self.peak, len(self._queue))
             self._filled.set()
 
     async def room(self) -> None:
@@ -134,17 +152,21 @@ class Executor:
             await self._publish(sends)
 
     async def _save(self, items: list[_Item], saves: list[Save]) -> bool:
+        self._saving_since = anyio.current_time()
         try:
             with anyio.CancelScope(shield=True):
                 await self._writer.save(saves)
         except StoreError as exc:
             self._counters["store_failed"] += 1
+            self._counters["commits_failed"] += exc.code not in OF_THE_ROWS  # the store's fault, so terminals spoke in vain
             self.failing = str(exc)
             log.exception("commit_failed", reason=str(exc), sessions=len(items))
             for item in items:
                 self._on_lost(item.session.id)
             await anyio.sleep(STORE_RETRY_S)
             return False
+        finally:
+            self._saving_since = None
 
         self.failing = ""
         self._counters["commits"] += 1

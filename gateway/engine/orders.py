@@ -57,3 +57,4 @@ class Orders:
                 session = self._sessions.get(row.terminal)
                 if session is not None:
                     self._dispatcher.apply(session, Ordered(row.id, OrderKind(row.kind), row.expires_us / 1e6, row.args))
+            await self._dispatcher.room()

@@ -32,6 +32,10 @@ class Link(Protocol):
         """Why the link is down, in words for a person; empty while it is up."""
 
     @property
+    def arrived(self) -> int:
+        """How many messages were kept for ``receive`` since the start, those not taken yet among them."""
+
+    @property
     def counters(self) -> Mapping[str, int]:
         """Totals since the start, by name; for readiness, logs and metrics."""
 

@@ -37,6 +37,8 @@ QUANTUM_BYTES: Final = 16 * 1024
 BATCH_CHUNKS: Final = 48
 #: How often transfers that wait for nothing but time are looked at (seconds).
 LOOK_EVERY_S: Final = 0.5
+#: How soon a pump that waits for the store asks again (seconds).
+BEHIND_S: Final = 0.1
 _NEVER: Final = float("inf")
 
 
@@ -82,7 +84,7 @@ class _Lane:
 
 
 class Pump:
-    """See the module. ``on_spent`` is told when a transfer can send nothing more today."""
+    """See the module. ``on_spent`` is told when a transfer can send nothing more today; while ``behind``, nothing is sent."""
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Pump:
         purses: Purses,
         *,
         on_spent: Callable[[Terminal, Spent], None],
+        behind: Callable[[], bool],
         counters: Counter[str],
     ) -> None:
         self._link = link
@@ -99,6 +102,7 @@ class Pump:
         self._clock = clock
         self._purses = purses
         self._on_spent = on_spent
+        self._behind = behind
         self._counters = counters
         self._lanes: dict[str, _Lane] = {}
         self._turns = Turns()
@@ -149,6 +153,10 @@ class Pump:
                     await self._bell.wait()
                 if not self._link.connected:
                     await anyio.sleep(LOOK_EVERY_S)
+                continue
+            if self._behind():
+                self._counters["shed:chunks"] += 1
+                await anyio.sleep(BEHIND_S)
                 continue
             gate = self._purses.gate
             if gate is not None and gate.even_at > now:

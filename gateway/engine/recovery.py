@@ -7,6 +7,7 @@ next ack says all that its transfer needs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -17,6 +18,7 @@ from gateway.core.states import FINAL, UpgradeState
 from gateway.engine.clock import Clock
 from gateway.engine.dispatcher import Dispatcher
 from gateway.engine.executor import Executor
+from gateway.engine.patience import PATIENCE_S
 from gateway.engine.ports import Link
 from gateway.engine.sessions import Sessions
 from gateway.errors import StoreError
@@ -63,12 +65,15 @@ class Recovery:
             await self._link.wait_change(generation=generation, connected=connected)
 
     async def _wind_clocks(self) -> None:
-        """At the start: deadlines run for terminals that are away too, so every upgrade under way is taken into memory."""
+        """At the start: deadlines run for terminals that are away too, so every upgrade under way is taken into memory.
+
+        None passes yet: while the gateway was away, a terminal may have spoken in vain.
+        """
         after = ""
         while True:
             try:
                 rows = await upgrades.page_open(self._db, states=UNDER_WAY, after=after, limit=PAGE)
-                await self._sessions.load([row.terminal for row in rows])
+                await self._load([row.terminal for row in rows])
             except StoreError as exc:
                 log.warning("recovery_unreadable", reason=str(exc))
                 await anyio.sleep(1.0)
@@ -79,7 +84,7 @@ class Recovery:
             for row in rows:
                 session = self._sessions.get(row.terminal)
                 if session is not None:
-                    self._dispatcher.apply(session, Tick())
+                    self._dispatcher.apply(session, Tick(self._clock.now() + PATIENCE_S))
             await self._executor.room()
 
     async def _ask_all(self) -> None:
@@ -90,7 +95,7 @@ class Recovery:
             if not names:
                 break
             after = names[-1]
-            await self._sessions.load(names)
+            await self._load(names)
             for name in names:
                 session = self._sessions.get(name)
                 if session is not None and session.presence.born_at < since:
@@ -99,3 +104,16 @@ class Recovery:
             await self._executor.room()
             await anyio.sleep(len(names) / ASK_PER_S)
         log.info("presence_asked", terminals=asked)
+
+    async def _load(self, names: Sequence[str]) -> None:
+        """Bring them into memory; a damaged row keeps out its own terminal only. ``StoreError`` when nothing can be read."""
+        try:
+            await self._sessions.load(names)
+        except StoreError as exc:
+            if exc.code != "store_corrupt":
+                raise
+            for name in names:
+                try:
+                    await self._sessions.load([name])
+                except StoreError as one:
+                    log.error("terminal_unloadable", terminal=name, reason=str(one))  # noqa: TRY400 - the text says it all

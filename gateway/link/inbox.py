@@ -1,13 +1,15 @@
 """The bounded inbox between the socket and the engine: filled message by message, emptied in batches.
 
-Full policy: the newcomer is dropped and counted. Nothing is lost by that: a terminal repeats every report, result and hello
-until our answer, and each ack tells the whole truth again. The other choice, to stop reading, would move the loss into the
-broker's queue for us, where it is silent and takes our PINGRESP with it.
+Before it stands a judge (``engine.limiter``), so that one terminal that sends without end does not fill it for all. Full
+policy: the newcomer is dropped and counted. Nothing is lost by that: a terminal repeats every report, result and hello until
+our answer, and each ack tells the whole truth again. The other choice, to stop reading, would move the loss into the broker's
+queue for us, where it is silent and takes our PINGRESP with it.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -19,18 +21,22 @@ class Inbox:
     """Holds at most so many messages and so many payload bytes. Lives as long as the link, so it outlasts a connection."""
 
     __slots__ = (
+        "_admit",
         "_arrival",
         "_bytes",
         "_items",
         "_max_bytes",
         "_max_messages",
         "_max_payload",
+        "arrived",
         "dropped_full",
         "oversized",
         "received",
     )
 
-    def __init__(self, *, max_messages: int, max_bytes: int, max_payload: int) -> None:
+    def __init__(self, *, max_messages: int, max_bytes: int, max_payload: int, admit: Callable[[str], bool]) -> None:
+        """``admit`` says whether a message on a topic may come in, and counts what it refuses."""
+        self._admit = admit
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._max_payload = max_payload
@@ -39,6 +45,7 @@ class Inbox:
         self._arrival: anyio.Event | None = None
         # Totals since the start.
         self.received = 0
+        self.arrived = 0
         self.dropped_full = 0
         self.oversized = 0
 
@@ -49,12 +56,15 @@ class Inbox:
         if size > self._max_payload:
             self.oversized += 1
             return
+        if not self._admit(topic):
+            return
         if len(self._items) >= self._max_messages or self._bytes + size > self._max_bytes:
             self.dropped_full += 1
             return
 
         self._items.append(Inbound(topic, payload))
         self._bytes += size
+        self.arrived += 1
         if self._arrival is not None:
             self._arrival.set()
             self._arrival = None

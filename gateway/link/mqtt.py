@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,10 +40,14 @@ class _Echo:
 class MqttLink:
     """Implements ``gateway.engine.ports.Link``; see there for the contracts of its public methods."""
 
-    def __init__(self, settings: LinkSettings) -> None:
+    def __init__(self, settings: LinkSettings, *, admit: Callable[[str], bool] = lambda _: True) -> None:
+        """``admit`` says whether a message on a topic may come in; it counts what it refuses."""
         self._settings = settings
         self._inbox = Inbox(
-            max_messages=settings.inbox_messages, max_bytes=settings.inbox_bytes, max_payload=settings.payload_bytes
+            max_messages=settings.inbox_messages,
+            max_bytes=settings.inbox_bytes,
+            max_payload=settings.payload_bytes,
+            admit=admit,
         )
         self._probes = frozenset(probe_topic(name) for name, _ in settings.filters)
         self._echoes: dict[bytes, _Echo] = {}
@@ -71,6 +75,11 @@ class MqttLink:
     def reason(self) -> str:
         """Why the link is down; empty while it is up."""
         return self._reason
+
+    @property
+    def arrived(self) -> int:
+        """Messages kept since the start."""
+        return self._inbox.arrived
 
     @property
     def counters(self) -> Mapping[str, int]:

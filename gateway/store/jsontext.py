@@ -64,7 +64,7 @@ def load(text: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
     """The value that ``dump`` wrote; ``StoreError`` when the text is no JSON, so the file was changed by another hand."""
     try:
         return json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise StoreError(f"the store holds text that is not JSON: {exc}", code="store_corrupt") from exc
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -27,6 +27,8 @@ from gateway.errors import TrustError
 
 KEY_BYTES: Final = 32
 KEY_ID_CHARS: Final = 16
+#: An Ed25519 key's file has 120 bytes; a foreign key that is longer need not be looked at.
+FILE_MAX_BYTES: Final = 16 * 1024
 
 _PRIVATE_MARK: Final = b"PRIVATE KEY-----"
 _PUBLIC_MARK: Final = b"PUBLIC KEY-----"
@@ -82,8 +84,8 @@ def load_private(data: bytes) -> bytes:
     if _PUBLIC_MARK in data and _PRIVATE_MARK not in data:
         raise TrustError("this is the public half of a key; the private half is needed here", code="key_invalid")
     try:
-        key = load_pem_private_key(data.lstrip(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = load_pem_private_key(data[:FILE_MAX_BYTES].lstrip(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         # `from None` and no detail: the text of the foreign error may quote the file
@@ -100,8 +102,8 @@ def load_public(data: bytes) -> bytes:
     if _PRIVATE_MARK in data:
         raise TrustError("this is the private half of a key; the public half is needed here", code="key_invalid")
     try:
-        key = load_pem_public_key(data.lstrip())
-    except (ValueError, UnsupportedAlgorithm):
+        key = load_pem_public_key(data[:FILE_MAX_BYTES].lstrip())
+    except (ValueError, UnsupportedAlgorithm, InternalError):
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise TrustError("this is no public key: Ed25519 PEM (SubjectPublicKeyInfo) is expected", code="key_invalid")

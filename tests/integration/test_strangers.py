@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 
+from gateway.core.admission import Admission
 from gateway.core.attendance import Terms
 from gateway.core.terminal import Terminal
 from gateway.engine.dispatcher import NOTE_EVERY_S, Dispatcher
@@ -66,8 +67,10 @@ async def hear(db: Database, mouth: Mouth) -> Counter[str]:
         is_current=sessions.is_current,
         on_committed=lambda: None,
     )
-    pump = Pump(mouth, Zeros(), mouth.clock, Free(), on_spent=lambda *_: None, counters=counters)
-    dispatcher = Dispatcher(db, sessions, executor, pump, Timers(mouth.clock), mouth.clock, counters, random.Random(1))
+    pump = Pump(mouth, Zeros(), mouth.clock, Free(), on_spent=lambda *_: None, behind=lambda: False, counters=counters)
+    dispatcher = Dispatcher(
+        db, sessions, executor, pump, Timers(mouth.clock), mouth.clock, Admission(200), counters, random.Random(1)
+    )
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatcher.run_control, mouth)
         await mouth.silent.wait()

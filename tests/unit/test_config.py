@@ -205,3 +205,18 @@ def test_a_budgets_day_begins_in_a_zone_that_there_is(write: Write) -> None:
     assert load(write('budget_zone = "Asia/Shanghai"')).budget_zone == "Asia/Shanghai"
     with pytest.raises(ConfigError, match=r"budget_zone: .*expected an IANA time zone"):
         load(write('budget_zone = "Mars/Base"'))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('_env_file = "x"', "_env_file: there is no such setting"),
+        ("_cli_parse_args = true", "_cli_parse_args: there is no such setting"),
+        ("broker_port = " + "9" * 5_000, "digits"),
+        ("broker_port = " + "[" * 5_000, "recursion"),
+        ("a." * 100 + "b = 1", "more than 64 dots"),
+    ],
+)
+def test_a_file_that_would_confuse_or_exhaust_its_reader_is_refused(write: Write, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(write(text))

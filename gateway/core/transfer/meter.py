@@ -7,6 +7,7 @@ account through a restart of the gateway.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
@@ -167,16 +168,22 @@ class Meter:
 
     @classmethod
     def unpack(cls, packed: Mapping[str, Any]) -> Self:
-        """A meter that goes on where ``pack`` was called."""
-        meter = cls(packed["at"])
-        for name, value in zip(_SUMS, packed["sums"], strict=True):
-            setattr(meter, name, value)
-        meter._top_block = packed["top"]
-        meter._pauses = {
-            PauseCause(cause): Pause(count=count, seconds=seconds) for cause, (count, seconds) in packed["pauses"].items()
-        }
-        meter._goodputs = Histogram.of(GOODPUT_LOW_BPS, packed["goodput"])
-        meter._delays = Histogram.of(DELAY_LOW_MS, packed["delay"])
+        """A meter that goes on where ``pack`` was called; ``ValueError`` for anything that ``pack`` did not give."""
+        try:
+            meter = cls(float(packed["at"]))
+            for name, value in zip(_SUMS, packed["sums"], strict=True):
+                setattr(meter, name, int(value))
+            meter._top_block = int(packed["top"])
+            meter._pauses = {
+                PauseCause(cause): Pause(count=int(count), seconds=float(seconds))
+                for cause, (count, seconds) in packed["pauses"].items()
+            }
+            meter._goodputs = Histogram.of(GOODPUT_LOW_BPS, packed["goodput"])
+            meter._delays = Histogram.of(DELAY_LOW_MS, packed["delay"])
+        except (KeyError, TypeError, AttributeError, OverflowError) as exc:
+            raise ValueError(f"not the account of a transfer: {exc!r}") from exc
+        if not all(map(math.isfinite, (meter.started_at, *(pause.seconds for pause in meter._pauses.values())))):
+            raise ValueError("not the account of a transfer: a time that is no number")
         return meter
 
     # -- inside

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgpack
+import pytest
 
 from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
+from gateway.core.transfer.meter import Meter
 from gateway.core.upgrade import Upgrade
+from gateway.errors import StoreError
 from tests.unit.core.build import NOW, PLAN, STORY, brought_to
 
 
@@ -51,3 +54,31 @@ def test_upgrades_that_wait_for_a_time_say_when_they_may_go_on() -> None:
 
     upgrade.state = UpgradeState.PREPARING
     assert save(upgrade, 0).due_us == 0
+
+
+COST = Meter(NOW).pack(NOW)
+WHOLE = msgpack.unpackb(save(Upgrade("u1", "T1", PLAN, state=UpgradeState.OFFERED), 0).snapshot)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "blob"),
+    [
+        ("asleep", "ok", b""),
+        ("offered", "because", b""),
+        ("offered", "ok", b"\xc1"),
+        ("offered", "ok", msgpack.packb([1])),
+        ("offered", "ok", msgpack.packb({})),
+        ("offered", "ok", msgpack.packb({**WHOLE, "since": "yesterday"})),
+        ("offered", "ok", msgpack.packb({**WHOLE, "pa": float("nan")})),
+        ("offered", "ok", msgpack.packb({**WHOLE, "have": [[3, 1]]})),
+        ("offered", "ok", msgpack.packb({**WHOLE, "cost": {"at": 1.0}})),
+        ("offered", "ok", msgpack.packb({**WHOLE, "cost": {**COST, "at": float("nan")}})),
+        ("offered", "ok", msgpack.packb({**WHOLE, "cost": {**COST, "pauses": {"credit": (1, float("inf"))}}})),
+    ],
+)
+def test_a_damaged_row_is_refused_by_the_stores_own_error(state: str, code: str, blob: bytes) -> None:
+    """Whoever loads it leaves that terminal out; another error would end the gateway."""
+    with pytest.raises(StoreError) as caught:
+        restore("u1", "T1", PLAN, state=state, attempt=1, code=code, snapshot=blob)
+
+    assert caught.value.code == "store_corrupt"

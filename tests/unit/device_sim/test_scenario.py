@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from device_sim import scenario as scenario_module
 from device_sim.__main__ import app
 from device_sim.faults import CutAt
 from device_sim.profiles import load_profile, read_profile
@@ -86,6 +87,10 @@ def test_example_states_the_defaults_in_its_first_group() -> None:
         (SMALL + "shop = { lead_s = [3, 1] }", "[shortest, longest]"),
         (SMALL.replace("lakala-4g-esign", "nokia"), "no profile for model 'nokia'"),
         (SMALL.replace("t-", "t.1"), "is no terminal id"),
+        (SMALL.replace("t-", "t" * 70), "is no terminal id"),
+        ("seed = " + "9" * 5_000, "digits"),
+        ("seed = " + "[" * 5_000, "recursion"),
+        ("a." * 100 + "seed = 1", "more than 64 dots"),
         (SMALL + SMALL.partition("[[group]]")[2].join(["[[group]]", ""]), "exists already"),
         (SMALL.replace('password_seed = "s"', 'password_seed = "s"\npassword = "p"'), "exclude each other"),
     ],
@@ -99,6 +104,14 @@ def test_each_mistake_is_named_in_one_line(tmp_path: Path, text: str, says: str)
     result = CliRunner().invoke(app, ["list", str(path)])
     assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_scenario_has_no_more_terminals_than_a_machine_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All groups together."""
+    monkeypatch.setattr(scenario_module, "MAX_TERMINALS", 20)
+    more = "[[group]]\nmodel = 'lakala-4g-esign'\nprefix = 'x'\ncount = 10\n"
+    with pytest.raises(ConfigError, match="more than 20 terminals in all"):
+        load_scenario(written(tmp_path, SMALL + "\n" + more))
 
 
 def test_numbered_ids_have_one_width_and_can_begin_anywhere(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class Line:
     def __init__(self, journal: list[str] | None = None) -> None:
         self.connected = True
         self.generation = 1
+        self.arrived = 0
         self.reason = ""
         self.counters: Mapping[str, int] = {}
         self.sent: list[tuple[str, bytes]] = []

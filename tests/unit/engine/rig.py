@@ -13,6 +13,7 @@ from typing import Final
 
 import anyio
 
+from gateway.core.admission import Admission
 from gateway.core.attendance import Terms
 from gateway.core.budgets import Defaults
 from gateway.core.events import BudgetSpent
@@ -73,17 +74,18 @@ class Air(Line):
     def shout(self, topic: str, payload: bytes) -> None:
         """Anything from the air."""
         self._inbox.append(Inbound(topic, payload))
+        self.arrived += 1
         self._filled.set()
 
     def say(self, terminal: str, message: Message, *, bulk: bool = False) -> None:
         """A message of a terminal."""
         self.shout(topics.up(terminal, kind_of(message), bulk=bulk), encode(message))
 
-    def appear(self, terminal: str, *, version: str = "1.0.0") -> None:
+    def appear(self, terminal: str, *, version: str = "1.0.0", epoch: int = 1) -> None:
         """Birth and hello."""
-        self.say(terminal, Presence(epoch=1, online=True))
+        self.say(terminal, Presence(epoch=epoch, online=True))
         facts = replace(FACTS, components={"app": version})
-        self.say(terminal, Hello(epoch=1, counter=0, facts=facts))
+        self.say(terminal, Hello(epoch=epoch, counter=0, facts=facts))
 
     async def receive(self) -> list[Inbound]:
         """What was shouted."""
@@ -106,7 +108,9 @@ class Air(Line):
 class Rig:
     """All parts; ``run_*`` loops are started by the tests that want them."""
 
-    def __init__(self, db: Database, ring: KeyRing = RING, defaults: Defaults = NO_BUDGETS) -> None:
+    def __init__(
+        self, db: Database, ring: KeyRing = RING, defaults: Defaults = NO_BUDGETS, births_per_s: float = 200.0
+    ) -> None:
         self.db = db
         self.clock = SetClock(NOW)
         self.air = Air()
@@ -122,6 +126,7 @@ class Rig:
             self.clock,
             self.budgets,
             on_spent=lambda session, spent: self.dispatcher.apply(session, BudgetSpent(spent)),
+            behind=lambda: self.executor.behind,
             counters=self.counters,
         )
         self.executor = Executor(
@@ -136,7 +141,15 @@ class Rig:
         )
         self.timers = Timers(self.clock)
         self.dispatcher = Dispatcher(
-            db, self.sessions, self.executor, self.pump, self.timers, self.clock, self.counters, random.Random(1)
+            db,
+            self.sessions,
+            self.executor,
+            self.pump,
+            self.timers,
+            self.clock,
+            Admission(births_per_s),
+            self.counters,
+            random.Random(1),
         )
         self.campaigns = Campaigns(
             db,
@@ -226,10 +239,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(folder: Path, ring: KeyRing = RING, defaults: Defaults = NO_BUDGETS) -> AsyncIterator[Rig]:
+async def rigged(
+    folder: Path, ring: KeyRing = RING, defaults: Defaults = NO_BUDGETS, births_per_s: float = 200.0
+) -> AsyncIterator[Rig]:
     """A rig whose writer, executor and control loop run."""
     async with Database.open(folder / "tillgate.db") as db, anyio.create_task_group() as tasks:
-        rig = Rig(db, ring, defaults)
+        rig = Rig(db, ring, defaults, births_per_s)
         tasks.start_soon(rig.writer.run)
         tasks.start_soon(rig.executor.run)
         tasks.start_soon(rig.budgets.run)

@@ -28,6 +28,10 @@ def _never(session: Terminal, spent: Spent) -> None:
     raise AssertionError(session.id, spent)
 
 
+def _in_time() -> bool:
+    return False
+
+
 def _transferring(name: str, *, chunk_blocks: int = 16, credit_bytes: int = 10**6) -> Terminal:
     session, _ = brought_to(UpgradeState.TRANSFERRING, replace(PLAN, first_chunk_blocks=chunk_blocks), Terms(pacing="fixed"))
     session.id = name
@@ -69,7 +73,7 @@ async def _pumped(pump: Pump, line: Line, count: int) -> list[tuple[str, Chunk]]
 async def test_transfers_take_turns_and_get_the_same_bytes_whatever_their_chunks() -> None:
     """Deficit round robin."""
     line = Line()
-    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, counters=Counter())
+    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, behind=_in_time, counters=Counter())
     pump.open(_transferring("small", chunk_blocks=1))
     pump.open(_transferring("large", chunk_blocks=16))
     sent = await _pumped(pump, line, 68)
@@ -83,7 +87,7 @@ async def test_transfers_take_turns_and_get_the_same_bytes_whatever_their_chunks
 async def test_no_transfer_sends_more_than_its_window() -> None:
     """Four chunks of 16 KiB with the fixed window, until an ack comes."""
     line = Line()
-    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, counters=Counter())
+    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, behind=_in_time, counters=Counter())
     pump.open(_transferring("T1"))
     sent = await _pumped(pump, line, 4)
 
@@ -94,7 +98,7 @@ async def test_no_transfer_sends_more_than_its_window() -> None:
 async def test_chunks_follow_a_terminal_to_the_connection_that_its_hello_names() -> None:
     """And there the first one goes alone, and no more follow than the connection may have in its queue."""
     line, clock = Line(), SetClock(NOW)
-    pump = Pump(line, Zeros(), clock, Free(), on_spent=_never, counters=Counter())
+    pump = Pump(line, Zeros(), clock, Free(), on_spent=_never, behind=_in_time, counters=Counter())
     session = _transferring("T1")
     pump.open(session)
     assert {topic for topic, _ in await _pumped(pump, line, 4)} == {"tg1/dn/T1.b/chunk"}
@@ -128,7 +132,7 @@ async def test_a_file_that_cannot_be_read_stops_nobody_else() -> None:
             return bytes(length)
 
     line, counters = Line(), Counter[str]()
-    pump = Pump(line, Torn(), SetClock(NOW), Free(), on_spent=_never, counters=counters)
+    pump = Pump(line, Torn(), SetClock(NOW), Free(), on_spent=_never, behind=_in_time, counters=counters)
     pump.open(_transferring("T1"))
     pump.wake("T1")
     async with anyio.create_task_group() as tasks:
@@ -143,7 +147,7 @@ async def test_a_file_that_cannot_be_read_stops_nobody_else() -> None:
 async def test_a_closed_transfer_sends_nothing_more() -> None:
     """Its session may be gone."""
     line = Line()
-    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, counters=Counter())
+    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, behind=_in_time, counters=Counter())
     pump.open(_transferring("T1"))
     pump.close("T1")
     pump.wake("T1")
@@ -155,7 +159,7 @@ async def test_a_closed_transfer_sends_nothing_more() -> None:
 async def test_when_the_line_comes_back_nothing_is_probed_before_the_terminal_could_ack() -> None:
     """All was silent while it was away, so every probe would be due at once."""
     line, clock = Line(), SetClock(NOW)
-    pump = Pump(line, Zeros(), clock, Free(), on_spent=_never, counters=Counter())
+    pump = Pump(line, Zeros(), clock, Free(), on_spent=_never, behind=_in_time, counters=Counter())
     pump.open(_transferring("T1"))
     assert len(await _pumped(pump, line, 4)) == 4
     clock.time += 30.0
@@ -169,7 +173,7 @@ async def test_when_the_line_comes_back_nothing_is_probed_before_the_terminal_co
 async def test_who_has_used_up_its_rate_sleeps_and_all_others_go_on() -> None:
     """Only the gateway's own rate holds up everybody."""
     line, purses, counters = Line(), Free(), Counter[str]()
-    pump = Pump(line, Zeros(), SetClock(NOW), purses, on_spent=_never, counters=counters)
+    pump = Pump(line, Zeros(), SetClock(NOW), purses, on_spent=_never, behind=_in_time, counters=counters)
     slow, fast = _transferring("slow"), _transferring("fast")
     purses.rates = (Bucket(1024),)
     pump.open(slow)
@@ -186,7 +190,7 @@ async def test_who_has_used_up_its_rate_sleeps_and_all_others_go_on() -> None:
 
 async def test_a_sleeper_goes_on_when_its_rate_is_even_again_and_no_ack_wakes_it_before() -> None:
     line, clock = Line(), SetClock(NOW)
-    pump = Pump(line, Zeros(), clock, Free(Bucket(1024)), on_spent=_never, counters=Counter())
+    pump = Pump(line, Zeros(), clock, Free(Bucket(1024)), on_spent=_never, behind=_in_time, counters=Counter())
     pump.open(_transferring("T1"))
     for passed_s, count in ((0.0, 1), (0.01, 1), (0.1, 2), (10.0, 2), (17.0, 3)):
         clock.time = NOW + passed_s
@@ -197,7 +201,7 @@ async def test_a_sleeper_goes_on_when_its_rate_is_even_again_and_no_ack_wakes_it
 
 async def test_the_gateways_own_rate_holds_up_everybody() -> None:
     line, counters = Line(), Counter[str]()
-    pump = Pump(line, Zeros(), SetClock(NOW), Free(gate=Bucket(16_384)), on_spent=_never, counters=counters)
+    pump = Pump(line, Zeros(), SetClock(NOW), Free(gate=Bucket(16_384)), on_spent=_never, behind=_in_time, counters=counters)
     pump.open(_transferring("T1"))
     pump.open(_transferring("T2"))
     async with anyio.create_task_group() as tasks:
@@ -224,7 +228,7 @@ async def test_a_spent_day_is_told_once_and_stops_the_transfer_at_the_edge_of_a_
         told.append((session.id, spent))
         session.handle(BudgetSpent(spent), NOW)
 
-    pump = Pump(line, Zeros(), SetClock(NOW), Site(), on_spent=on_spent, counters=Counter())
+    pump = Pump(line, Zeros(), SetClock(NOW), Site(), on_spent=on_spent, behind=_in_time, counters=Counter())
     session = _transferring("T1")
     pump.open(session)
     assert session.transfer is not None
@@ -256,3 +260,17 @@ async def test_a_spent_day_is_told_once_and_stops_the_transfer_at_the_edge_of_a_
     assert session.upgrade is not None
     assert list(session.upgrade.have) == [(0, 1)]
     assert site.day.used_bytes == sum(len(topic) + len(payload) + PUBLISH_BYTES for topic, payload in line.sent)
+
+
+async def test_no_chunk_is_sent_while_the_store_is_behind() -> None:
+    """And when it has caught up, all goes on."""
+    line, counters, behind = Line(), Counter[str](), [True]
+    pump = Pump(line, Zeros(), SetClock(NOW), Free(), on_spent=_never, behind=lambda: behind[0], counters=counters)
+    pump.open(_transferring("T1"))
+    with anyio.move_on_after(0.15):
+        await pump.run()
+    assert counters["shed:chunks"]
+    assert line.sent == []
+
+    behind[0] = False
+    assert len(await _pumped(pump, line, 4)) == 4

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
+import sqlalchemy as sa
 
+from gateway.store import schema
 from gateway.wire.messages import Presence, Welcome
 from tests.unit.engine.rig import Rig, rigged
 
@@ -65,3 +67,21 @@ async def test_upgrades_under_way_are_taken_into_memory_before_the_link_is_up(tm
         assert session is not None
         assert session.upgrade is not None
         assert session.upgrade.state == "offered"
+
+
+async def test_a_damaged_row_keeps_out_its_own_terminal_only(tmp_path: Path) -> None:
+    """The round is not begun again and again: the others are asked once."""
+    async with rigged(tmp_path) as rig:
+        await rig.register("T1", "T2")
+        await rig.campaign("T1")
+        for name in ("T1", "T2"):
+            rig.air.appear(name)
+        await rig.until(lambda: rig.air.told("T1") and rig.air.told("T2"))
+        await rig.look()
+        async with rig.db.write() as tx:
+            await tx.execute(sa.update(schema.upgrades).values(snapshot=b"\xc1"))
+    async with rigged(tmp_path) as rig:
+        await recovered(rig)
+
+        assert [message.hello for message in rig.air.told("T2") if isinstance(message, Welcome)] == [True]
+        assert rig.sessions.get("T1") is None

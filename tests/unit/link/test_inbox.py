@@ -10,7 +10,7 @@ from gateway.link.inbox import Inbox
 
 
 def inbox(*, max_messages: int = 100, max_bytes: int = 10_000, max_payload: int = 1_000) -> Inbox:
-    return Inbox(max_messages=max_messages, max_bytes=max_bytes, max_payload=max_payload)
+    return Inbox(max_messages=max_messages, max_bytes=max_bytes, max_payload=max_payload, admit=lambda _: True)
 
 
 async def test_batch_holds_all_in_order_of_arrival() -> None:
@@ -86,3 +86,12 @@ async def test_oversized_payload_is_dropped_and_counted_apart() -> None:
 
     assert [item.topic for item in await box.take(10)] == ["t/1"]
     assert (box.oversized, box.dropped_full) == (1, 0)
+
+
+async def test_what_is_not_admitted_takes_no_place() -> None:
+    box = Inbox(max_messages=2, max_bytes=100, max_payload=10, admit=lambda topic: topic != "t/loud")
+    for topic in ("t/loud", "t/1", "t/loud", "t/2"):
+        box.put(topic, b"x")
+
+    assert [item.topic for item in await box.take(10)] == ["t/1", "t/2"]
+    assert (box.received, box.arrived, box.dropped_full) == (4, 2, 0)

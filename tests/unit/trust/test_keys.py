@@ -88,8 +88,11 @@ def test_one_half_is_not_taken_for_the_other() -> None:
         b"\xff" * 33,
         b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
         b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+        # OpenSSL itself stumbles over it
+        private_text(bytes(range(32))).replace("VwBCIE", "VvBCIE").encode(),
+        b"-----BEGIN PRIVATE KEY-----\n" * 10_000,
     ],
-    ids=["empty", "raw", "hex", "long", "broken-private-pem", "broken-public-pem"],
+    ids=["empty", "raw", "hex", "long", "broken-private-pem", "broken-public-pem", "x448-of-a-wrong-length", "endless"],
 )
 def test_anything_else_is_no_key(data: bytes) -> None:
     for load in (load_private, load_public):
