@@ -233,7 +233,7 @@ async def test_a_watched_campaign_shows_lines_until_it_is_over(
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
-            await anyio.sleep(1)
+            await anyio.sleep(3)
             for row in await upgrades.page(gateway.services.db, campaign):
                 await gateway.walk(row, GOOD, at_us=gateway.services.now_us())
                 await anyio.sleep(0.3)
