@@ -1,0 +1,1 @@
+"""Deterministic simulation: the real core and real terminals' logic under one seeded scheduler (docs/reliability.md)."""
