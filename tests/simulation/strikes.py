@@ -287,6 +287,8 @@ def _succeed(world: World, old: object, for_s: float) -> None:
 def _restored(world: World, fault: Fault) -> None:
     """A backup of now is what a later gateway begins with."""
     backup = world.store.copy()
+    for name, row in backup.terminals.items():  # who is here now, no backup knows: all of them are asked
+        backup.terminals[name] = replace(row, online=True)
 
     def restore() -> None:
         if world.gateway.alive:
