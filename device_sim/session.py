@@ -20,6 +20,7 @@ HELLO_REPEAT_S: Final = 10.0
 HELLO_LAST_S: Final = 60.0
 MAX_EPOCH_JUMP: Final = 2**32  # a welcome is not signed, so it may not use the numbers up
 LEAST_STEP_S: Final = 0.001  # a change of coverage is never due now, or rounding could stop the time
+HELLO_AGAIN_S: Final = 6 * 3600.0  # after the last one that was answered, though nothing has changed
 HELLO_LEAST_S: Final = 1.0  # between two hellos of one connection
 
 
@@ -136,7 +137,8 @@ class Session:
         self.welcome = welcome
         self._attempt = 0
         if not self._owed:
-            self._hello_at = None
+            self._hello_at = now + HELLO_AGAIN_S
+            self._hello_s = HELLO_REPEAT_S / 2  # it doubles before each
         if self._board.clock.correct(now, welcome.now_ms):
             self._board.journal.set("offset", self._board.clock.offset_ms)
         if welcome.hello:

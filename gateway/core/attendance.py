@@ -16,6 +16,8 @@ from gateway.wire.messages import Presence, Welcome
 OFFLINE_GRACE_S: Final = 10.0
 #: How long a terminal of unsure presence has to say hello (seconds).
 UNSURE_S: Final = 60.0
+#: Meanwhile it is asked again and again, since a question may be lost like any message (seconds).
+ASK_AGAIN_S: Final = 15.0
 _NEVER: Final = float("inf")
 
 
@@ -65,7 +67,14 @@ class Attendance:
     """When it counts as offline unless it is heard before."""
     born_at: float = 0.0
     """When its present session was first heard of."""
+    ask_at: float = _NEVER
+    """While its presence is unsure: when to ask again."""
     _asked_at: float = 0.0
+
+    @property
+    def due_at(self) -> float:
+        """When ``tick`` has something to do."""
+        return min(self.deadline, self.ask_at)
 
     def born(self, epoch: int, now: float) -> bool:
         """A birth or hello of ``epoch`` came; whether the terminal is on a new session. Older epochs change nothing."""
@@ -76,7 +85,7 @@ class Attendance:
             self.epoch = epoch
             self.born_at = now
         self.online = True
-        self.deadline = _NEVER
+        self.deadline = self.ask_at = _NEVER
         return is_new
 
     def take(self, presence: Presence, now: float) -> bool:
@@ -87,15 +96,20 @@ class Attendance:
             self.deadline = now + self.terms.offline_grace_s
         return False
 
-    def tick(self, now: float) -> None:
-        """Nobody came back within the grace."""
+    def tick(self, now: float) -> bool:
+        """Nobody came back within the grace, or has answered so far; whether to ask again."""
         if now >= self.deadline:
             self.online = False
-            self.deadline = _NEVER
+            self.deadline = self.ask_at = _NEVER
+        if now < self.ask_at:
+            return False
+        self.ask_at = now + ASK_AGAIN_S
+        return True
 
     def doubt(self, now: float) -> None:
         """What is known may be stale: it has to show itself."""
         self.deadline = now + UNSURE_S
+        self.ask_at = now + ASK_AGAIN_S
 
     def should_ask(self, now: float, *, anyway: bool = False) -> bool:
         """Whether to ask for a hello, now that it speaks although it counts as offline: its birth was lost on the way.

@@ -90,8 +90,8 @@ class Terminal:
     def deadline(self) -> float:
         """When a ``Tick`` is due (Unix seconds; infinity: never)."""
         if self.waiting:
-            return min(self.presence.deadline, self._tell_at, self.out.deadline(None, online=False, undisturbed=True))
-        at = min(self.presence.deadline, self.upgrade.deadline() if self.upgrade is not None else _NEVER, self._tell_at)
+            return min(self.presence.due_at, self._tell_at, self.out.deadline(None, online=False, undisturbed=True))
+        at = min(self.presence.due_at, self.upgrade.deadline() if self.upgrade is not None else _NEVER, self._tell_at)
         hears = self.online and not self.awaits_hello
         return min(at, self.out.deadline(self.upgrade, online=hears, undisturbed=self._undisturbed))
 
@@ -250,7 +250,8 @@ class Terminal:
         return [snapshot.save(upgrade, transfer.held_bytes), snapshot.cost(upgrade, transfer, now)]
 
     def _tick(self, event: Tick | Admitted, now: float, jitter: float, out: list[Effect]) -> list[Append]:
-        self.presence.tick(now)
+        if self.presence.tick(now):
+            out.append(self._welcome(now, hello=True))
         out += self.out.expired(now)
         entries = self._strays.tell_due(now, self._shed(now))
         for past in self.past.values():

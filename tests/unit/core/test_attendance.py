@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.attendance import OFFLINE_GRACE_S, UNSURE_S, Attendance, Terms
+from gateway.core.attendance import ASK_AGAIN_S, OFFLINE_GRACE_S, UNSURE_S, Attendance, Terms
 from gateway.wire.messages import Presence
 
 
@@ -48,6 +48,24 @@ def test_doubt_ends_with_a_sign_of_life_or_a_minute_later() -> None:
     here.born(1, 1.0)
     here.tick(1e9)
     assert here.online
+
+
+def test_who_is_in_doubt_is_asked_again_until_the_minute_is_over() -> None:
+    """One lost question must not make a connected terminal count as away."""
+    here = Attendance(Terms())
+    here.born(1, 1.0)
+    here.doubt(100.0)
+    asked: list[float] = []
+    while (at := here.due_at) < float("inf"):
+        if here.tick(at):
+            asked.append(at - 100.0)
+    assert asked == [ASK_AGAIN_S, 2 * ASK_AGAIN_S, 3 * ASK_AGAIN_S]
+    assert not here.online
+
+    here.born(1, 200.0)
+    here.doubt(200.0)
+    here.born(1, 201.0)
+    assert here.due_at == float("inf")
 
 
 def test_a_speaker_that_counts_as_offline_is_asked_now_and_then() -> None:

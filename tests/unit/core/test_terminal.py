@@ -144,6 +144,16 @@ def test_unsure_presence_ends_with_a_hello_or_after_a_minute() -> None:
     assert not found.online
 
 
+def test_the_question_for_a_hello_is_repeated() -> None:
+    """The first one may have been lost on its way."""
+    found = terminal()
+    found.handle(hello(), NOW)
+    found.handle(Unsure(), NOW + 1)
+    effects = found.handle(Tick(), found.deadline())
+
+    assert [effect.welcome.hello for effect in effects if isinstance(effect, SendWelcome)] == [True]
+
+
 def test_a_transfer_opens_with_its_order_and_is_named_by_its_counter() -> None:
     """The id stays when the order is repeated."""
     found, _ = brought_to(UpgradeState.PREPARING)

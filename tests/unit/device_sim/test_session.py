@@ -9,7 +9,7 @@ import pytest
 from device_sim.faults import Duty, Faults
 from device_sim.options import Options
 from device_sim.outputs import ConnectControl, DropControl, Publish
-from device_sim.session import covered, next_coverage_change
+from device_sim.session import HELLO_AGAIN_S, covered, next_coverage_change
 from gateway.wire.codec import decode
 from gateway.wire.codes import OrderKind
 from gateway.wire.messages import Hello, Presence, Welcome
@@ -60,6 +60,17 @@ def test_hello_is_repeated_with_patience_until_a_welcome_of_the_same_epoch() -> 
     play.run(seconds=260.0)
 
     assert [round(at - said[0]) for at in said] == [0, 10, 30, 70, 130, 190, 250]
+
+
+def test_hello_is_said_again_hours_after_the_last_answer() -> None:
+    """A gateway may have lost sight of a terminal that has nothing to say and nothing to reconnect for."""
+    play = online()
+    play.run(seconds=5.0)
+    count, since = len(play.hellos), play.now
+    play.run(lambda: len(play.hellos) > count, seconds=7 * 3600.0)
+
+    assert len(play.hellos) == count + 1
+    assert abs(play.now - since - HELLO_AGAIN_S) < 10
 
 
 def test_welcome_of_another_epoch_counts_for_nothing() -> None:
