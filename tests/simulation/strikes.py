@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Journal steps of an upgrade that nothing disturbs, with some to spare for one that is.
 _STEPS: Final = 70
-#: What a restore adds to the epoch that it finds, so that it is ahead of any clock that was wrong meanwhile (seconds).
+#: A restore sets the epoch so far ahead of the time, so that it is above what any clock that was wrong has led to (seconds).
 RESTORED_EPOCHS: Final = 86_400
 _PHASES: Final = tuple(Phase)
 _TOPICS: Final = ("presence", "hello", "report", "order", "welcome", "receipt", "ack")
@@ -123,10 +123,20 @@ def _line(world: World, fault: Fault) -> Station:
 
 
 def _for_a_while(world: World, fault: Fault, target: object, name: str, broken: object) -> None:
-    """Set an attribute now, and back when the fault is over."""
-    whole = getattr(target, name)
+    """Set an attribute now, and back when the last fault of its sort is over."""
+    key = (id(target), name)
+    under_way, whole = world.broken.get(key, (0, getattr(target, name)))
+    world.broken[key] = (under_way + 1, whole)
     setattr(target, name, broken)
-    world.clock.after(fault.for_s, partial(setattr, target, name, whole))
+
+    def mend() -> None:
+        under_way, whole = world.broken.pop(key)
+        if under_way > 1:
+            world.broken[key] = (under_way - 1, whole)
+        else:
+            setattr(target, name, whole)
+
+    world.clock.after(fault.for_s, mend)
 
 
 def _air(name: str, broken: Callable[[Fault], object]) -> Callable[[World, Fault], None]:
@@ -289,12 +299,12 @@ def _succeed(world: World, old: object, for_s: float) -> None:
 def _restored(world: World, fault: Fault) -> None:
     """A backup of now is what a later gateway begins with."""
     backup = world.store.copy()
-    backup.epoch += RESTORED_EPOCHS
 
     def restore() -> None:
         if world.gateway.alive:
             world.forgets = True
             world.gateway.kill()
+            backup.epoch = max(backup.epoch, int(world.clock.now) + RESTORED_EPOCHS)
             world.store = backup
             _restart(world, fault)
 

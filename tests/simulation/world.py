@@ -64,6 +64,8 @@ class World:
     stations: list[Station] = field(default_factory=list)
     forgets: bool = False
     """A backup was restored, or a copy of the store answered."""
+    broken: dict[tuple[int, str], tuple[int, object]] = field(default_factory=dict)
+    """By object and attribute: how many faults have set it, and what it was before."""
     _gateways: int = 0
     _quiet_at: float = START
 
