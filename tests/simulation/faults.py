@@ -117,6 +117,8 @@ class Story:
     models: tuple[int, ...]
     singles: tuple[bool, ...]
     """Which of the terminals have one connection for everything."""
+    credits: tuple[int, ...]
+    """Bytes that each terminal takes beyond what it holds."""
     delay_s: float
     rate_bps: float
     faults: tuple[Fault, ...]
@@ -136,7 +138,7 @@ def deal(seed: int) -> Story:
     rng = Random(seed)
     terminals = rng.choice((1, 1, 2))
     faults: list[Fault] = []
-    for number in range(rng.choice((1, 2, 3, 4, 6, 9))):
+    for number in range(rng.choice((2, 3, 4, 6, 8, 11))):
         kind = rng.choice(KINDS)
         if kind in _RARE and rng.random() < 0.5:
             kind = rng.choice(KINDS)
@@ -155,6 +157,7 @@ def deal(seed: int) -> Story:
         terminals=terminals,
         models=tuple(rng.randrange(2) for _ in range(terminals)),
         singles=tuple(rng.random() < 0.2 for _ in range(terminals)),
+        credits=tuple(rng.choice((8, 32, 256)) * 1024 for _ in range(terminals)),
         delay_s=rng.choice((0.02, 0.08, 0.4)),
         rate_bps=rng.choice((20_000.0, 60_000.0, 500_000.0)),
         faults=tuple(faults),

@@ -1,0 +1,1 @@
+"""Plays thousands of seeds of the deterministic simulation (``tests.simulation``)."""
