@@ -46,6 +46,7 @@ class Installation:
             self._finish_rollback(now)
         elif phase is Phase.INSTALLING and not self._slots.on_trial and not dossier.current.lied:
             self._begin(now)
+        self._slots.settle()
 
     def order(self, args: InstallArgs, now: float) -> None:
         """Carry out an ``install`` order in phase staged."""

@@ -19,6 +19,7 @@ from gateway.wire.messages import Plain
 
 MAX_TRIES: Final = 3
 _FACTORY: Final = b"factory image"
+_FELL_BACK: Final = "fell_back"
 _OTHER: Final = {"a": "b", "b": "a"}
 
 
@@ -41,13 +42,15 @@ class Slots:
     def __init__(self, board: Board) -> None:
         """Boot: choose a slot. ``commit`` must follow before anything of the firmware runs."""
         self._board = board
-        self.fell_back = ""
-        """Why the bootloader gave a trial up at this boot; empty when it did not."""
+        found = board.journal.get(_FELL_BACK)
+        self.fell_back = found if isinstance(found, str) else ""
+        """Why the bootloader gave a trial up, until ``settle``: power may go before the firmware has heard of it. Else empty."""
         if board.journal.get("boot") is None:
             self._format()
         self.control = self._read()
         if self.control.trial and (why := self._refusal(self.control)):
             self.fell_back = why
+            board.journal.set(_FELL_BACK, why)
             self._write(BootControl(active=self.control.active))
         elif self.control.trial and not self.control.proven:
             control = self.control
@@ -103,6 +106,11 @@ class Slots:
             self._write(BootControl(self.running))
             self._board.journal.drop(f"slot/{old}")
             self._board.erase_later.add(f"slot_{old}")
+
+    def settle(self) -> None:
+        """The firmware has taken in that the bootloader fell back."""
+        self.fell_back = ""
+        self._board.journal.drop(_FELL_BACK)
 
     def give_up(self) -> None:
         """Boot the good slot next."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,3 +103,19 @@ def test_trial_that_loses_power_thrice_before_it_is_proven_falls_back() -> None:
 
     assert play.last_report(What.ROLLED_BACK).code == "boot_failed"
     assert play.hellos[-1].facts.components["app"] == "1.0.0"
+
+
+@pytest.mark.parametrize("fuse", [20, 60, 100, 140])
+def test_fall_back_is_remembered_when_power_goes_before_the_firmware_has_heard_of_it(fuse: int) -> None:
+    """Or it would install again, for an order that was carried out, what does not boot."""
+    play = Play(PAYLOAD, options=quick(), faults=Faults(boot_loop=3))
+    play.boot_budget_s = 600.0
+    board = play.terminal.board
+    assert play.upgrade_to(What.INSTALLING)
+    play.run(lambda: board.tally.events["boot_hung"] == 3, seconds=60)
+    board.flash.fuse = fuse
+    play.run(lambda: play.newest is What.ROLLED_BACK, seconds=60)
+
+    assert board.tally.power_cuts == 1
+    assert play.last_report(What.ROLLED_BACK).code == "boot_failed"
+    assert sum(report.what is What.INSTALLING for report in board.tally.diary) == 1
