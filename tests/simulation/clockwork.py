@@ -42,8 +42,7 @@ class Clockwork:
         if not self._heap:
             return False
         at, _, step = heapq.heappop(self._heap)
-        if at > self.now:
-            self.now = at
+        self.now = max(self.now, at)
         self.steps += 1
         step()
         return True

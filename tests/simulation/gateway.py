@@ -7,13 +7,11 @@ costs the sessions that it concerned, and the campaigns look at what is stored. 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from gateway.core.attendance import Terms
-from gateway.core.effects import CloseTransfer, Effect, OpenTransfer, Save, SendOrder, SendReceipt, SendWelcome
 from gateway.core.events import Acked, End, Event, Heard, Ordered, Start, Tick, Unsure
 from gateway.core.outgoing import OpenOrder
 from gateway.core.snapshot import restore
@@ -21,24 +19,19 @@ from gateway.core.states import FINAL, REVOCABLE, UpgradeState
 from gateway.core.terminal import Terminal
 from gateway.core.upgrade import Upgrade
 from gateway.errors import StoreError, WireError
-from gateway.trust.orders import sign_order
-from gateway.wire.codec import decode, encode, encode_chunk
+from gateway.wire.codec import decode
 from gateway.wire.codes import Code
 from gateway.wire.messages import Ack, Hello, Message, Presence, Report, Result
 from tests.simulation.broker import Broker
+from tests.simulation.executor import STORE_RETRY_S, Executor
 from tests.simulation.judge import Judge
-from tests.simulation.props import ORDER_KEY, RELEASES, Release
+from tests.simulation.props import RELEASES, Release
+from tests.simulation.pump import Pump
 from tests.simulation.store import ENDED, Store
 
-#: As in ``engine.dispatcher`` and ``engine.executor`` (seconds).
+#: As in ``engine.dispatcher`` (seconds).
 RELOAD_S: Final = 2.0
-STORE_RETRY_S: Final = 1.0
-#: As in ``engine.campaigns`` (seconds).
-LOOK_EVERY_S: Final = 1.0
 _NEVER: Final = float("inf")
-
-_Item = tuple[Terminal, list[Effect]]
-_Sent = SendOrder | SendReceipt | SendWelcome
 
 
 class Gateway:
@@ -56,20 +49,11 @@ class Gateway:
         self.alive = True
         self.paused_until = 0.0
         self.control_up = self.bulk_up = False
-        self.readable = True
-        """Whether package files can be read."""
-        self.dies_in: int | None = None
-        """Dies at its commit of this number from now on ..."""
-        self.dies_after = False
-        """... before it, or after it and before anything of it is sent."""
-        self.sleeps_s = 0.0
-        """Instead of dying, it stops for so long."""
         self.on_death: Callable[[], None] = lambda: None
         self.sessions: dict[str, Terminal] = {}
-        self._queue: list[_Item] = []
-        self._committing = False
+        self.executor = Executor(self)
+        self.pump = Pump(self)
         self._timers: dict[str, float] = {}
-        self._lanes: dict[str, Terminal] = {}
         self._inbox: list[tuple[str, str, bytes, bool]] = []
         self._look_at = _NEVER
         self._terms = Terms(shard_epoch=store.raise_epoch(int(self.now)))
@@ -102,7 +86,7 @@ class Gateway:
         """Everything stops for so long, and then goes on as if nothing had been."""
         self.paused_until = max(self.paused_until, self.clock.now + for_s)
         self.clock.note(self.name, "pauses", f"{for_s:.1f} s")
-        self._at(self.paused_until, self._read_on)
+        self.at(self.paused_until, self._read_on)
 
     def disconnect(self, *, control: bool, again_s: float) -> None:
         """One of its links breaks, and comes back."""
@@ -114,7 +98,7 @@ class Gateway:
 
     def connect(self, in_s: float) -> None:
         """Try the broker, as often as it takes."""
-        self._at(self.clock.now + in_s, self._connected)
+        self.at(self.clock.now + in_s, self._connected)
 
     def _connected(self) -> None:
         if not self.broker.is_up:
@@ -123,13 +107,12 @@ class Gateway:
         is_new = not self.control_up
         if not self.bulk_up:
             self.bulk_up = True
-            for name in tuple(self._lanes):
-                self._pump(name)
+            self.pump.wake_all()
         if is_new:
             self.control_up = True
             self._ask_all()
 
-    def _at(self, at: float, step: Callable[[], None]) -> None:
+    def at(self, at: float, step: Callable[[], None]) -> None:
         """A step of this process: not after its death, and not while it is paused."""
 
         def run() -> None:
@@ -193,8 +176,8 @@ class Gateway:
             return
         if ack.transfer == transfer.id:
             self.judge.acked(transfer, ack)
-        self._submit(session, effects)
-        self._pump(terminal)
+        self.executor.submit(session, effects)
+        self.pump.wake(terminal)
 
     def apply(self, session: Terminal, event: Event) -> None:
         """Let a session decide, queue what follows, and set its timer."""
@@ -204,12 +187,13 @@ class Gateway:
         self.judge.decided(self, session, was_online=was_online)
         if isinstance(event, Heard) and isinstance(event.message, Hello):
             self.judge.claimed(session.transfer, event.message.upgrade)
-        self._submit(session, effects)
+        self.executor.submit(session, effects)
         self._set_timer(session.id, session.deadline())
 
-    def _forget(self, terminal: str) -> None:
+    def forget(self, terminal: str) -> None:
+        """Drop a session whose state is not what the store holds; it is loaded anew a moment later."""
         self.sessions.pop(terminal, None)
-        self._lanes.pop(terminal, None)
+        self.pump.close(terminal)
         self._set_timer(terminal, self.now + RELOAD_S)
 
     def _set_timer(self, terminal: str, at: float) -> None:
@@ -220,7 +204,7 @@ class Gateway:
             self._timers.pop(terminal, None)
             return
         self._timers[terminal] = at
-        self._at(at - self.ahead_s, partial(self._ring, terminal, at))
+        self.at(at - self.ahead_s, partial(self._ring, terminal, at))
 
     def _ring(self, terminal: str, at: float) -> None:
         if self._timers.get(terminal) != at:
@@ -284,12 +268,13 @@ class Gateway:
     def _stored(self, upgrade: str) -> Upgrade:
         self.store.read()
         row = self.store.upgrades[upgrade]
-        plan = self._release(upgrade).plan
+        plan = self.release(upgrade).plan
         return restore(
             upgrade, row.terminal, plan, state=row.state, attempt=max(1, row.attempt), code=row.code, snapshot=row.snapshot
         )
 
-    def _release(self, upgrade: str) -> Release:
+    def release(self, upgrade: str) -> Release:
+        """The package of an upgrade."""
         return RELEASES[self.store.upgrades[upgrade].campaign.removeprefix("c-")]
 
     def _wind_clocks(self) -> None:
@@ -298,25 +283,25 @@ class Gateway:
                 if row.state not in FINAL and row.state is not UpgradeState.SCHEDULED:
                     self.apply(self._load(row.terminal), Tick())
         except StoreError:
-            self._at(self.clock.now + STORE_RETRY_S, self._wind_clocks)
+            self.at(self.clock.now + STORE_RETRY_S, self._wind_clocks)
 
     def _ask_all(self) -> None:
         since = self.now
         try:
             self.store.read()
         except StoreError:
-            self._at(self.clock.now + STORE_RETRY_S, self._ask_all)
+            self.at(self.clock.now + STORE_RETRY_S, self._ask_all)
             return
         for number, row in enumerate(tuple(self.store.terminals.values())):
             if row.online:
-                self._at(self.clock.now + number * 0.005, partial(self._ask, row.terminal, since))
+                self.at(self.clock.now + number * 0.005, partial(self._ask, row.terminal, since))
         self.look()
 
     def _ask(self, name: str, since: float) -> None:
         try:
             session = self._load(name)
         except StoreError:
-            self._at(self.clock.now + STORE_RETRY_S, partial(self._ask, name, since))
+            self.at(self.clock.now + STORE_RETRY_S, partial(self._ask, name, since))
             return
         if session.presence.born_at < since:
             self.apply(session, Unsure())
@@ -328,13 +313,13 @@ class Gateway:
         at = self.clock.now + in_s
         if at < self._look_at:
             self._look_at = at
-            self._at(at, partial(self._look, at))
+            self.at(at, partial(self._look, at))
 
     def _look(self, at: float) -> None:
         if at != self._look_at:
             return
         self._look_at = _NEVER
-        if self._queue or self._committing:
+        if self.executor.busy:
             self.look(0.05)  # the rows must show what was decided last time
             return
         try:
@@ -356,7 +341,7 @@ class Gateway:
             return
         if row.state is UpgradeState.SCHEDULED:
             due_s = row.due_us / 1e6 - self.now
-            if self.now >= self._release(upgrade).plan.ends_at:
+            if self.now >= self.release(upgrade).plan.ends_at:
                 session = self._take_upgrade(upgrade, row.terminal)
                 if session is not None:
                     self.apply(session, End(Code.CAMPAIGN_ENDED, "campaign"))
@@ -367,135 +352,4 @@ class Gateway:
                 if session is not None:
                     self.apply(session, Start())
             else:
-                self.look(max(1.0, self._release(upgrade).plan.ends_at - self.now))
-
-    # -- out: as ``engine.executor``
-
-    def _submit(self, session: Terminal, effects: list[Effect]) -> None:
-        if effects:
-            self._queue.append((session, effects))
-            if not self._committing:
-                self._committing = True
-                self._at(self.clock.now, self._begin)
-
-    def _begin(self) -> None:
-        queue, self._queue = self._queue, []
-        items = [item for item in queue if self.sessions.get(item[0].id) is item[0]]
-        took_s = self.store.commit_s * self.clock.rng.uniform(0.5, 1.5)
-        self._at(self.clock.now + took_s, partial(self._commit, items))
-
-    def _commit(self, items: list[_Item]) -> None:
-        saves: list[Save] = []
-        sends: list[_Sent] = []
-        transfers: list[tuple[Terminal, bool]] = []
-        for session, effects in items:
-            for effect in effects:
-                if isinstance(effect, SendOrder | SendReceipt | SendWelcome):
-                    sends.append(effect)
-                elif isinstance(effect, OpenTransfer | CloseTransfer):
-                    transfers.append((session, isinstance(effect, OpenTransfer)))
-                else:
-                    saves.append(effect)
-        if self._dies(after=False):
-            return
-        wait_s = 0.0
-        if saves and not self._save(items, saves):
-            wait_s = STORE_RETRY_S
-        elif self._dies(after=True):
-            return
-        else:
-            self._at(self.clock.now, partial(self._let_out, transfers, sends))
-            if saves:
-                self.look(LOOK_EVERY_S * self.clock.rng.random())
-        self._at(self.clock.now + wait_s, self._go_on)
-
-    def _go_on(self) -> None:
-        self._committing = bool(self._queue)
-        if self._committing:
-            self._begin()
-
-    def _dies(self, *, after: bool) -> bool:
-        """Whether it was to die, or to stop for long, at this point of this commit."""
-        if self.dies_in is None or self.dies_after is not after:
-            return False
-        self.dies_in -= 1
-        if self.dies_in > 0:
-            return False
-        self.dies_in = None
-        if self.sleeps_s:
-            self.pause(self.sleeps_s)
-            self.on_death()
-            return False
-        self.kill()
-        return True
-
-    def _save(self, items: list[_Item], saves: list[Save]) -> bool:
-        try:
-            self.store.commit(self.number, saves)
-        except StoreError as exc:
-            self.clock.note(self.name, "commit fails", exc.message)
-            for session, _ in items:
-                self._forget(session.id)
-            return False
-        return True
-
-    def _let_out(self, transfers: list[tuple[Terminal, bool]], sends: list[_Sent]) -> None:
-        for session, is_open in transfers:
-            self._lanes.pop(session.id, None)
-            if is_open:
-                self._lanes[session.id] = session
-                self._pump(session.id)
-        for send in sends:
-            self._publish(send)
-
-    def _publish(self, send: _Sent) -> None:
-        match send:
-            case SendOrder(order=order):
-                name, kind, payload = order.terminal, "order", encode(sign_order(order, ORDER_KEY))
-                self.clock.note(self.name, f"orders {order.kind}", f"{name} {order.id} #{order.counter}")
-            case SendWelcome(terminal=name, welcome=welcome):
-                kind, payload = "welcome", encode(welcome)
-            case SendReceipt(terminal=name, receipt=receipt):
-                kind, payload = "receipt", encode(receipt)
-                self.clock.note(self.name, "receipts", f"{name} {receipt.upgrade} {receipt.seqs} {receipt.orders}")
-        self.judge.sent(self, send)
-        if self.control_up:
-            self.broker.down(name, kind, payload, bulk=False)
-
-    # -- chunks: as ``engine.pump``
-
-    def _pump(self, name: str) -> None:
-        session = self._lanes.get(name)
-        transfer = session.transfer if session is not None else None
-        if session is None or transfer is None or not self.bulk_up:
-            return
-        now, payload = self.now, self._release(f"u-{name}").payload
-        while True:
-            probes = transfer.meter.probes
-            piece = transfer.next_chunk(now)
-            if piece is None:
-                break
-            self.judge.chunk(self, name, transfer, piece, probe=transfer.meter.probes > probes)
-            if not self.readable:
-                continue
-            data = payload[piece.offset_bytes : piece.offset_bytes + piece.length_bytes]
-            chunk = encode_chunk(
-                transfer=transfer.id, number=piece.number, index=piece.block, stamp_ms=int(now * 1000), data=data
-            )
-            self.clock.note(self.name, "chunk", f"{name} {piece.number} {piece.block} {zlib.crc32(data):08x}")
-            self.broker.down(name, "chunk", chunk, bulk=not session.single)
-        if transfer.wake_at < _NEVER:
-            self._wake(name, transfer.wake_at)
-
-    def _wake(self, name: str, at: float) -> None:
-        """Probes and lapsed brakes are due by time alone; as coarse as the pump's own look."""
-        at = max(at, self.now + 0.01)
-        key = f"pump {name}"
-        if at != self._timers.get(key):
-            self._timers[key] = at
-            self._at(at - self.ahead_s, partial(self._woken, key, name, at))
-
-    def _woken(self, key: str, name: str, at: float) -> None:
-        if self._timers.get(key) == at:
-            del self._timers[key]
-            self._pump(name)
+                self.look(max(1.0, self.release(upgrade).plan.ends_at - self.now))

@@ -242,7 +242,9 @@ class Judge:
         """A chunk is about to be sent."""
         self.checks += 1
         if process.store.terminals[name].counter < transfer.id:
-            raise BrokenError(Invariant.STATE_FIRST, f"{name}: a chunk of transfer {transfer.id}, of which its row knows nothing")
+            raise BrokenError(
+                Invariant.STATE_FIRST, f"{name}: a chunk of transfer {transfer.id}, of which its row knows nothing"
+            )
         if probe:
             return
         sending = self._sending(transfer)

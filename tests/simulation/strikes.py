@@ -163,7 +163,7 @@ def _break(world: World, fault: Fault) -> None:
 
 
 def _no_coverage(world: World, fault: Fault) -> None:
-    _for_a_while(world, fault, _line(world, fault).line.air, "covered", False)  # noqa: FBT003 - a value, no switch
+    _for_a_while(world, fault, _line(world, fault).line.air, "covered", False)
     _break(world, fault)
 
 
@@ -215,7 +215,7 @@ def _broker_dies(world: World, fault: Fault, *, wiped: bool) -> None:
     broker.die(wiped=wiped)
     world.gateway.disconnect(control=True, again_s=fault.for_s)
     world.gateway.disconnect(control=False, again_s=fault.for_s)
-    world.clock.after(fault.for_s, partial(setattr, broker, "is_up", True))  # noqa: FBT003 - a value, no switch
+    world.clock.after(fault.for_s, partial(setattr, broker, "is_up", True))
     for station in world.stations:
         world.clock.after(0.01, station.lose_all)
 
@@ -257,7 +257,7 @@ def _kill(world: World, fault: Fault, *, ahead_s: float = 0.0) -> None:
 
 def _dies_at(world: World, fault: Fault, *, after: bool) -> None:
     gateway = world.gateway
-    gateway.dies_in, gateway.dies_after = 1 + int(fault.value * 8), after
+    gateway.executor.dies_in, gateway.executor.dies_after = 1 + int(fault.value * 8), after
     gateway.on_death = partial(_restart, world, fault)
 
 
@@ -265,14 +265,15 @@ def _zombie(world: World, fault: Fault) -> None:
     """It stops right after a commit, its heir takes the store over, and it goes on with what it had to send."""
     gateway = world.gateway
     sleeps_s = 30.0 + fault.for_s / 10
-    gateway.dies_in, gateway.dies_after, gateway.sleeps_s = 1 + int(fault.value * 8), True, sleeps_s
+    executor = gateway.executor
+    executor.dies_in, executor.dies_after, executor.sleeps_s = 1 + int(fault.value * 8), True, sleeps_s
 
     def inherit() -> None:
         if world.gateway is gateway:
             world.quiet_after(world.clock.now - START + sleeps_s + 60)
             world.clock.after(3.0 + 20 * fault.value, lambda: _succeed(world, gateway, sleeps_s + 60))
 
-    gateway.on_death = inherit
+    executor.on_sleep = inherit
 
 
 def _cloned(world: World, fault: Fault) -> None:
@@ -375,12 +376,12 @@ _BLOWS: Final[dict[Kind, Callable[[World, Fault], None]]] = {
     Kind.BULK_LINK_LOST: lambda world, fault: world.gateway.disconnect(control=False, again_s=5 * fault.value),
     Kind.CLOCK_AHEAD: lambda world, fault: _kill(world, fault, ahead_s=7200 * fault.value),
     Kind.CLOCK_BEHIND: lambda world, fault: _kill(world, fault, ahead_s=-7200 * fault.value),
-    Kind.PACKAGE_UNREADABLE: lambda world, fault: _for_a_while(world, fault, world.gateway, "readable", False),  # noqa: FBT003
-    Kind.DISK_FULL: _store("full", True),  # noqa: FBT003
+    Kind.PACKAGE_UNREADABLE: lambda world, fault: _for_a_while(world, fault, world.gateway.pump, "readable", False),
+    Kind.DISK_FULL: _store("full", True),
     Kind.STORE_SLOW: _store("commit_s", 1.0),
-    Kind.STORE_UNREADABLE: _store("unreadable", True),  # noqa: FBT003
+    Kind.STORE_UNREADABLE: _store("unreadable", True),
     Kind.STORE_RESTORED: _restored,
-    Kind.COMMIT_IN_DOUBT: _store("doubtful", True),  # noqa: FBT003
+    Kind.COMMIT_IN_DOUBT: _store("doubtful", True),
     Kind.POWER_CUT: _power_cut,
     Kind.CLOCK_STEPS: _clock_steps,
     Kind.STORAGE_FULL: _storage_full,
