@@ -24,9 +24,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="How many stories.")] = 2000,
     first_seed: Annotated[int, typer.Option(min=0, help="The first one.")] = 0,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one for each core.")] = 0,
-    only: Annotated[
-        str, typer.Option(help="Only these faults of the first story, by number, with commas between; or none.")
-    ] = "",
+    only: Annotated[str, typer.Option(help="Only these faults of the first story, as 0,2,3; or none.")] = "",
     *,
     story: Annotated[bool, typer.Option("--story", help="Tell every event of the first story, or of each that broke.")] = False,
 ) -> None:

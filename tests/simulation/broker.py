@@ -83,10 +83,11 @@ class Line:
 
     name: str
     air: Air
-    deliver: Callable[[Connection, Mail], None]
     control: Connection | None = None
     bulk: Connection | None = None
     session: Session | None = None
+    deliver: Callable[[Connection, Mail], None] = lambda _connection, _mail: None
+    """Where what has arrived goes."""
 
 
 class Broker:

@@ -1,6 +1,7 @@
 """Virtual time: one heap of steps, one seeded ``Random``, one log of all that happened, and the hash of that log.
 
-No wall clock, no chance of its own, no order of a set. Two steps of the same moment run in the order in which they were planned.
+No wall clock, no chance of its own, no order of a set. Two steps of the same moment run in the order in which they were
+planned.
 """
 
 from __future__ import annotations

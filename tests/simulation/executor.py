@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from gateway.core.effects import CloseTransfer, Effect, OpenTransfer, Save, SendOrder, SendReceipt, SendWelcome
 from gateway.core.terminal import Terminal
@@ -80,7 +80,7 @@ class Executor:
         else:
             self._gateway.at(self._gateway.clock.now, partial(self._let_out, transfers, sends))
             if saves:
-                self._gateway.look(LOOK_EVERY_S * self._gateway.clock.rng.random())
+                self._gateway.campaigns.look(LOOK_EVERY_S * self._gateway.clock.rng.random())
         self._gateway.at(self._gateway.clock.now + wait_s, self._go_on)
 
     def _go_on(self) -> None:
@@ -120,17 +120,18 @@ class Executor:
             self._publish(send)
 
     def _publish(self, send: _Sent) -> None:
+        clock, name = self._gateway.clock, self._gateway.name
         match send:
             case SendOrder(order=order):
-                name, kind, payload = order.terminal, "order", encode(sign_order(order, ORDER_KEY))
-                self._gateway.clock.note(self._gateway.name, f"orders {order.kind}", f"{name} {order.id} #{order.counter}")
-            case SendWelcome(terminal=name, welcome=welcome):
+                terminal, kind, payload = order.terminal, "order", encode(sign_order(order, ORDER_KEY))
+                clock.note(name, f"orders {order.kind}", f"{terminal} {order.id} #{order.counter}")
+            case SendWelcome(terminal=terminal, welcome=welcome):
                 kind, payload = "welcome", encode(welcome)
-            case SendReceipt(terminal=name, receipt=receipt):
+            case SendReceipt(terminal=terminal, receipt=receipt):
                 kind, payload = "receipt", encode(receipt)
-                self._gateway.clock.note(
-                    self._gateway.name, "receipts", f"{name} {receipt.upgrade} {receipt.seqs} {receipt.orders}"
-                )
+                clock.note(name, "receipts", f"{terminal} {receipt.upgrade} {receipt.seqs} {receipt.orders}")
+            case _:
+                assert_never(send)
         self._gateway.judge.sent(self._gateway, send)
         if self._gateway.control_up:
-            self._gateway.broker.down(name, kind, payload, bulk=False)
+            self._gateway.broker.down(terminal, kind, payload, bulk=False)

@@ -12,17 +12,17 @@ from functools import partial
 from typing import Final
 
 from gateway.core.attendance import Terms
-from gateway.core.events import Acked, End, Event, Heard, Ordered, Start, Tick, Unsure
+from gateway.core.events import Acked, Event, Heard, Tick, Unsure
 from gateway.core.outgoing import OpenOrder
 from gateway.core.snapshot import restore
-from gateway.core.states import FINAL, REVOCABLE, UpgradeState
+from gateway.core.states import FINAL, UpgradeState
 from gateway.core.terminal import Terminal
 from gateway.core.upgrade import Upgrade
 from gateway.errors import StoreError, WireError
 from gateway.wire.codec import decode
-from gateway.wire.codes import Code
 from gateway.wire.messages import Ack, Hello, Message, Presence, Report, Result
 from tests.simulation.broker import Broker
+from tests.simulation.campaigns import Campaigns
 from tests.simulation.executor import STORE_RETRY_S, Executor
 from tests.simulation.judge import Judge
 from tests.simulation.props import RELEASES, Release
@@ -53,9 +53,9 @@ class Gateway:
         self.sessions: dict[str, Terminal] = {}
         self.executor = Executor(self)
         self.pump = Pump(self)
+        self.campaigns = Campaigns(self)
         self._timers: dict[str, float] = {}
         self._inbox: list[tuple[str, str, bytes, bool]] = []
-        self._look_at = _NEVER
         self._terms = Terms(shard_epoch=store.raise_epoch(int(self.now)))
         broker.listeners.append(self)
         self.clock.note(self.name, "starts", f"epoch {self.epoch}")
@@ -155,7 +155,7 @@ class Gateway:
             self._take_ack(terminal, message, bulk=bulk)
         elif not bulk and isinstance(message, Presence | Hello | Report | Result):
             try:
-                session = self._load(terminal)
+                session = self.load(terminal)
                 self._load_named(session, message)
             except StoreError:
                 return  # what is lost here is said again
@@ -215,7 +215,7 @@ class Gateway:
             self.apply(session, Tick())
             return
         try:
-            session = self._load(terminal)
+            session = self.load(terminal)
         except StoreError:
             self._set_timer(terminal, self.now + RELOAD_S)
             return
@@ -223,7 +223,8 @@ class Gateway:
 
     # -- sessions: as ``engine.sessions`` and ``engine.recovery``
 
-    def _load(self, name: str) -> Terminal:
+    def load(self, name: str) -> Terminal:
+        """The session of a terminal; ``StoreError`` when it cannot be read."""
         known = self.sessions.get(name)
         if known is not None:
             return known
@@ -256,8 +257,9 @@ class Gateway:
         if row is not None and row.terminal == session.id:
             session.past[wanted] = self._stored(wanted)
 
-    def _take_upgrade(self, upgrade: str, terminal: str) -> Terminal | None:
-        session = self._load(terminal)
+    def take_upgrade(self, upgrade: str, terminal: str) -> Terminal | None:
+        """The session with this upgrade as its present one; ``None`` while another is under way."""
+        session = self.load(terminal)
         if session.upgrade is not None and session.upgrade.id == upgrade:
             return session
         if not session.may_swap:
@@ -281,7 +283,7 @@ class Gateway:
         try:
             for row in tuple(self.store.upgrades.values()):
                 if row.state not in FINAL and row.state is not UpgradeState.SCHEDULED:
-                    self.apply(self._load(row.terminal), Tick())
+                    self.apply(self.load(row.terminal), Tick())
         except StoreError:
             self.at(self.clock.now + STORE_RETRY_S, self._wind_clocks)
 
@@ -295,61 +297,13 @@ class Gateway:
         for number, row in enumerate(tuple(self.store.terminals.values())):
             if row.online:
                 self.at(self.clock.now + number * 0.005, partial(self._ask, row.terminal, since))
-        self.look()
+        self.campaigns.look()
 
     def _ask(self, name: str, since: float) -> None:
         try:
-            session = self._load(name)
+            session = self.load(name)
         except StoreError:
             self.at(self.clock.now + STORE_RETRY_S, partial(self._ask, name, since))
             return
         if session.presence.born_at < since:
             self.apply(session, Unsure())
-
-    # -- campaigns and orders: as ``engine.campaigns`` and ``engine.orders``
-
-    def look(self, in_s: float = 0.0) -> None:
-        """Look at what is stored, soon."""
-        at = self.clock.now + in_s
-        if at < self._look_at:
-            self._look_at = at
-            self.at(at, partial(self._look, at))
-
-    def _look(self, at: float) -> None:
-        if at != self._look_at:
-            return
-        self._look_at = _NEVER
-        if self.executor.busy:
-            self.look(0.05)  # the rows must show what was decided last time
-            return
-        try:
-            self.store.read()
-            for upgrade in tuple(self.store.upgrades):
-                self._look_at_one(upgrade)
-            for order in tuple(self.store.orders.values()):
-                if order.status not in ENDED:
-                    self.apply(self._load(order.terminal), Ordered(order.id, order.kind, order.expires_at, order.args))
-        except StoreError:
-            self.look(STORE_RETRY_S)
-
-    def _look_at_one(self, upgrade: str) -> None:
-        row = self.store.upgrades[upgrade]
-        if row.campaign in self.store.aborted:
-            session = self._take_upgrade(upgrade, row.terminal) if row.state in REVOCABLE else None
-            if session is not None:
-                self.apply(session, End(Code.CANCELLED_BY_OPERATOR, "operator"))
-            return
-        if row.state is UpgradeState.SCHEDULED:
-            due_s = row.due_us / 1e6 - self.now
-            if self.now >= self.release(upgrade).plan.ends_at:
-                session = self._take_upgrade(upgrade, row.terminal)
-                if session is not None:
-                    self.apply(session, End(Code.CAMPAIGN_ENDED, "campaign"))
-            elif due_s > 0:
-                self.look(due_s + 0.01)
-            elif self.store.terminals[row.terminal].online:
-                session = self._take_upgrade(upgrade, row.terminal)
-                if session is not None:
-                    self.apply(session, Start())
-            else:
-                self.look(max(1.0, self.release(upgrade).plan.ends_at - self.now))

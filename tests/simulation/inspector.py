@@ -98,7 +98,7 @@ class Inspector:
             raise BrokenError(Invariant.OLD_EPOCH, f"{station.name}: forgets epoch {seen.shard_epoch}")
         if number > seen.number:
             entry = station.device.board.journal.get(f"o/{number % 64}")
-            order = entry[1] if isinstance(entry, tuple) else ""
+            order = str(entry[1]) if isinstance(entry, tuple) and isinstance(entry[1], str) else ""
             where = f"{station.name}: order {order} #{counter}"
             if order_epoch < seen.shard_epoch:
                 raise BrokenError(Invariant.OLD_EPOCH, f"{where} of epoch {order_epoch} let through after {seen.shard_epoch}")
@@ -106,7 +106,7 @@ class Inspector:
                 raise BrokenError(Invariant.ONE_EXECUTION, f"{where} let through after #{seen.counter}")
             if (station.name, order, counter) not in self._judge.signed:
                 raise BrokenError(Invariant.BELIEVED_ORDERS, where)
-            seen.let_through.add(str(order))
+            seen.let_through.add(order)
         seen.number, seen.counter, seen.shard_epoch = number, counter, shard_epoch
 
     def _claims(self, station: Station, seen: _Seen, have: Plain) -> None:

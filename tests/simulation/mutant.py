@@ -1,8 +1,8 @@
 """A bug planted on purpose: one file of ``tests/mutants`` changes the source of one module as it is imported.
 
 Run as ``python -m tests.simulation.mutant NAME SEEDS``: plays seeds of the simulation against the mutated source until an
-invariant breaks, and prints which one at which seed. Nothing of the tree is changed. A mutant whose text is no longer found, once,
-raises: whoever changes that piece of code moves the bug along.
+invariant breaks, and prints which one at which seed. Nothing of the tree is changed. A mutant whose text is not found exactly
+once raises: whoever changes that piece of code moves the bug along.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class _Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         """See ``importlib.abc.InspectLoader``."""
+        if fullname != self._mutant.module:
+            raise ImportError(fullname)
         return compile(self._mutant.source(), self.path, "exec", dont_inherit=True)
 
 

@@ -102,7 +102,7 @@ class Station:
         if self.line.control is not None:
             self.deliver(self.line.control, Mail("order", payload))
 
-    # -- breaks
+    # -- its connections break
 
     def break_control(self) -> None:
         """Both sides notice at once."""

@@ -1,114 +1,27 @@
-"""What each kind of fault does: to the cast before the story begins, or to the world at its time."""
+"""What each kind of fault does to the world at its time; what is broken from the start is in ``cast``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from device_sim.faults import ALWAYS, CutAt, Faults, PowerCut
-from device_sim.options import Battery, Merchant, Options, Shop
 from gateway.trust.orders import sign_order
 from gateway.wire.codec import encode
-from gateway.wire.codes import OrderKind, Phase
+from gateway.wire.codes import OrderKind
 from gateway.wire.messages import Order
 from tests.simulation.faults import Fault, Kind
-from tests.simulation.props import ORDER_KEY, SIZE_BYTES, START, STRANGER_KEY
+from tests.simulation.props import ORDER_KEY, START, STRANGER_KEY
 from tests.simulation.station import KEEPALIVE_S, Station
 from tests.simulation.store import OrderRow
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-#: Journal steps of an upgrade that nothing disturbs, with some to spare for one that is.
-_STEPS: Final = 70
 #: A restore sets the epoch so far ahead of the time, so that it is above what any clock that was wrong has led to (seconds).
 RESTORED_EPOCHS: Final = 86_400
-_PHASES: Final = tuple(Phase)
 _TOPICS: Final = ("presence", "hello", "report", "order", "welcome", "receipt", "ack")
-_TESTS: Final = ("payment", "refund", "query")
-_PACKAGES: Final = {
-    Kind.PACKAGE_FORGED: "forged",
-    Kind.PACKAGE_FOREIGN: "foreign",
-    Kind.PACKAGE_WITHDRAWN: "withdrawn",
-    Kind.PACKAGE_OUTDATED: "outdated",
-}
-
-
-# -- before it begins
-
-
-def package(own: Sequence[Fault]) -> str:
-    """Which package a terminal with these faults is offered."""
-    return next((_PACKAGES[fault.kind] for fault in own if fault.kind in _PACKAGES), "good")
-
-
-def faults(own: Sequence[Fault]) -> Faults:
-    """What is wrong with a terminal itself."""
-    out, cuts = Faults(), []
-    for fault in own:
-        value = fault.value
-        count = (1, 2, ALWAYS)[int(value * 3)]
-        match fault.kind:
-            case Kind.POWER_AT_PHASE:
-                cuts.append(PowerCut(at=CutAt.PHASE, phase=_PHASES[int(value * len(_PHASES))]))
-            case Kind.POWER_AT_BYTES:
-                cuts.append(PowerCut(at=CutAt.BYTES, value=value * SIZE_BYTES * 1.2))
-            case Kind.BOOT_LOOP:
-                out = replace(out, boot_loop=1 + int(value * 4))
-            case Kind.SELFTEST_FAILS:
-                out = replace(out, selftest=_TESTS[int(value * 30) % 3], selftest_failures=count)
-            case Kind.INSTALL_DAMAGED:
-                out = replace(out, install_failures=1 + int(value * 4))
-            case Kind.SEGMENT_DAMAGED:
-                out = replace(out, bad_segments=1 + int(value * 7))
-            case Kind.LYING_VERSION:
-                out = replace(out, lying_version=True)
-            case Kind.HEALTH_REGRESSES:
-                out = replace(out, health_regressed_after=1 + int(value * 2))
-            case Kind.BACKUP_FAILS:
-                out = replace(out, backup_failures=1 + int(value * 2))
-            case Kind.SETTLE_FAILS:
-                out = replace(out, settle_failures=1 + int(value * 2))
-            case Kind.GARBAGE:
-                out = replace(out, garbage_every_s=11.0 + 60 * value)
-            case _:
-                pass
-    return replace(out, power_cuts=tuple(cuts))
-
-
-def options(given: Options, own: Sequence[Fault]) -> Options:
-    """What is wrong with the people and the shop round a terminal."""
-    out = given
-    for fault in own:
-        match fault.kind:
-            case Kind.BATTERY_LOW:
-                plug_at_s = None if fault.value < 0.3 else 6000 * fault.value
-                out = replace(out, battery=Battery(start_pct=15 + 10 * fault.value, plug_at_s=plug_at_s))
-            case Kind.POSTPONED:
-                out = replace(out, merchant=Merchant(answers=(f"postpone:{100 + 20_000 * fault.value:.0f}", "accept")))
-            case Kind.DECLINED:
-                out = replace(out, merchant=Merchant(answers=("decline",)))
-            case Kind.SILENT:
-                out = replace(out, merchant=Merchant(answers=("silent", "accept")))
-            case Kind.PAYMENTS:
-                every_s = 200.0 + 400 * fault.value
-                out = replace(out, shop=Shop(payment_every_s=(every_s, every_s), unsettled_count=3))
-            case _:
-                pass
-    return out
-
-
-def prepare(station: Station, own: Sequence[Fault]) -> None:
-    """Power cuts in the middle of journal steps, by their number."""
-    for fault in own:
-        if fault.kind is Kind.POWER_AT_STEP:
-            step = fault.value * _STEPS
-            station.flash.cuts[1 + int(step)] = step % 1.0
-
-
-# -- at its time
 
 
 def strike(world: World, fault: Fault) -> None:
@@ -331,7 +244,7 @@ def _storage_full(world: World, fault: Fault) -> None:
 def _abort(world: World, fault: Fault) -> None:
     store = world.store
     store.aborted.add(store.upgrades[f"u-{_line(world, fault).name}"].campaign)
-    world.gateway.look()
+    world.gateway.campaigns.look()
 
 
 def _order(world: World, fault: Fault, *, kind: OrderKind) -> None:
@@ -339,7 +252,7 @@ def _order(world: World, fault: Fault, *, kind: OrderKind) -> None:
     expires_at = world.clock.now + 600 + 3600 * fault.value
     row = OrderRow(id=name, terminal=_line(world, fault).name, kind=kind, args={}, expires_at=expires_at)
     world.store.orders[name] = row
-    world.gateway.look()
+    world.gateway.campaigns.look()
 
 
 _BLOWS: Final[dict[Kind, Callable[[World, Fault], None]]] = {

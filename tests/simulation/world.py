@@ -1,7 +1,7 @@
 """One story: the cast of a seed, its faults, and the run to its end.
 
-``play`` is the way in. It returns how the story ended; a broken invariant, and whatever the core or a terminal's machine raises,
-is part of that answer.
+``play`` is the way in. It returns how the story ended; a broken invariant, and whatever the core or a terminal's machine
+raises, is part of that answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from device_sim.terminal import Terminal as Device
 from gateway.core.effects import SaveTerminal
 from gateway.core.snapshot import save
 from gateway.core.upgrade import Upgrade
-from tests.simulation import strikes
+from tests.simulation import cast, strikes
 from tests.simulation.broker import Air, Broker, Line
 from tests.simulation.clockwork import Clockwork, Entry
 from tests.simulation.faults import Fault, Story
@@ -137,17 +137,18 @@ class World:
             identity,
             flash,
             rng,
-            options=strikes.options(options, own),
-            faults=strikes.faults(own),
+            options=cast.options(options, own),
+            faults=cast.faults(own),
             pool=SegmentPool(),  # of its own: what another one has verified must not help it
             now=START,
         )
         air = Air(delay_s=story.delay_s, rate_bps=story.rate_bps)
-        line = self.broker.lines[name] = Line(name, air, lambda connection, mail: station.deliver(connection, mail))
+        line = self.broker.lines[name] = Line(name, air)
         station = Station(device, flash, self.broker, line, self.inspector)
+        line.deliver = station.deliver
         self.stations.append(station)
-        strikes.prepare(station, own)
-        release = RELEASES[strikes.package(own)]
+        cast.prepare(station, own)
+        release = RELEASES[cast.package(own)]
         self.store.upgrades[f"u-{name}"] = save(Upgrade(f"u-{name}", name, release.plan, since=START), 0)
         self.store.terminals[name] = SaveTerminal(terminal=name, epoch=0, online=False, seen_us=0, counter=0)
         self.clock.after(self.clock.rng.uniform(0.0, 3.0), lambda: station.drive(lambda: device.boot(self.clock.now)))
