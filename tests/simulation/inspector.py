@@ -14,7 +14,7 @@ from gateway.wire.messages import Plain, Report
 from tests.simulation.judge import BrokenError, Invariant, Judge
 from tests.simulation.props import BY_MANIFEST, Release
 from tests.simulation.station import Station
-from tests.simulation.store import Store
+from tests.simulation.store import ENDED, Store
 
 
 @dataclass(slots=True)
@@ -163,6 +163,8 @@ class Inspector:
             return "it is not connected"
         if len(firmware.outbox):
             return f"{len(firmware.outbox)} reports or results have no receipt"
+        if any(order.terminal == station.name and order.status not in ENDED for order in store.orders.values()):
+            return "an order has not ended"
         if not row.online or row.epoch != firmware.session.epoch:
             return f"it is in epoch {firmware.session.epoch}, the gateway knows {row.epoch}, online {row.online}"
         return ""
