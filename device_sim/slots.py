@@ -44,7 +44,7 @@ class Slots:
         self._board = board
         found = board.journal.get(_FELL_BACK)
         self.fell_back = found if isinstance(found, str) else ""
-        """Why the bootloader gave a trial up, until ``settle``: power may go before the firmware has heard of it. Else empty."""
+        """Why the bootloader gave a trial up, until ``settle``: power may go before the firmware has heard of it."""
         if board.journal.get("boot") is None:
             self._format()
         self.control = self._read()
