@@ -22,6 +22,8 @@ class _Seen:
     """What was last seen of one terminal's journal: only what has changed is looked at."""
 
     power_cuts: int = 0
+    dead_boot: int = -1
+    """The boot that ended without power: its journal in memory holds what never became durable."""
     gate: Plain = None
     number: int = 0
     counter: int = 0
@@ -55,7 +57,9 @@ class Inspector:
             seen.gate = seen.have = seen.boot = seen.record = None
             seen.blobs.clear()
             if station.device.firmware is None:
-                return  # what it had in memory is gone; the next boot shows what is durable
+                seen.dead_boot = board.tally.boots
+        if board.tally.boots == seen.dead_boot:
+            return  # the next one shows what is durable
         journal = board.journal
         if (gate := journal.get("gate")) is not seen.gate:
             seen.gate = gate
