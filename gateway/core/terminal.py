@@ -202,8 +202,8 @@ class Terminal:
         out.append(receipt)
         if reports.known(upgrade, report.seq):
             return []
-        taken = reports.take(upgrade, report, now, jitter=jitter)
-        entries = upgrade.quota.sift(report.what, taken, now, upgrade.shed(now))
+        shed = upgrade.shed(now)  # told before the report, so of the state before it
+        entries = upgrade.quota.sift(report.what, reports.take(upgrade, report, now, jitter=jitter), now, shed)
         if not is_present and entries:
             out.append(snapshot.save(upgrade, self._have_bytes(upgrade)))
         return entries

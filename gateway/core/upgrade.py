@@ -8,7 +8,7 @@ calls for; ``terminal.Terminal`` numbers and repeats it. Every change goes throu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from gateway.core.budgets import SPENT_CODES
@@ -327,8 +327,11 @@ class Upgrade:
         return self._entry(what, actor, now, code, evidence, self.state)
 
     def shed(self, now: float) -> Callable[[Mapping[str, int]], Append]:
-        """Makes the entry about reports that were counted instead of kept."""
-        return lambda evidence: self.note("reports_shed", "gateway", now, Code.OK, evidence)
+        """Makes the entry about reports that were counted instead of kept, while it was in the state of now."""
+        state = self.state
+        return lambda evidence: replace(
+            self._entry("reports_shed", "gateway", now, Code.OK, evidence, state), to_state=state.value
+        )
 
     def _entry(self, what: str, actor: str, now: float, code: Code, evidence: Mapping[str, Any], old: UpgradeState) -> Append:
         return Append(

@@ -102,6 +102,17 @@ def test_what_ends_an_upgrade_is_kept_even_when_it_moves_nothing(what: What) -> 
     assert quota.shed == 0
 
 
+def test_what_was_shed_is_told_of_the_state_before_the_report_that_moves_on() -> None:
+    """Or the ledger would leave a state that it has not come to."""
+    found, last = soaking()
+    for seq in (last + 1, last + 2):
+        found.handle(report(What.HEALTH, seq), NOW)
+    told, end = entries(found.handle(report(What.ROLLED_BACK, last + 3, Code.BOOT_FAILED), NOW + 1))
+
+    assert (told.what, told.from_state, told.to_state) == ("reports_shed", "soaking", "soaking")
+    assert (end.from_state, end.to_state) == ("soaking", "rolled_back")
+
+
 def test_the_quota_outlives_the_gateway() -> None:
     found, last = soaking()
     found.handle(report(What.HEALTH, last + 1), NOW)
