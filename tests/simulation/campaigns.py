@@ -9,7 +9,7 @@ from gateway.core.events import End, Ordered, Start
 from gateway.core.states import REVOCABLE, UpgradeState
 from gateway.errors import StoreError
 from gateway.wire.codes import Code
-from tests.simulation.executor import STORE_RETRY_S
+from tests.simulation.executor import LOOK_EVERY_S, STORE_RETRY_S
 from tests.simulation.store import ENDED
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ class Campaigns:
                 self.look(due_s + 0.01)
             elif self._gateway.store.terminals[row.terminal].online:
                 session = self._gateway.take_upgrade(upgrade, row.terminal)
-                if session is not None:
+                if session is not None and session.awaits_hello:
+                    self.look(LOOK_EVERY_S)
+                elif session is not None:
                     self._gateway.apply(session, Start())
             else:
                 self.look(max(1.0, self._gateway.release(upgrade).plan.ends_at - self._gateway.now))

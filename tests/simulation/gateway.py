@@ -56,7 +56,9 @@ class Gateway:
         self.campaigns = Campaigns(self)
         self._timers: dict[str, float] = {}
         self._inbox: list[tuple[str, str, bytes, bool]] = []
-        self._terms = Terms(shard_epoch=store.raise_epoch(int(self.now)))
+        self._terms = Terms(
+            shard_epoch=store.raise_epoch(int(self.now)), least_step=store.restored_step, restored_at=store.restored_us / 1e6
+        )
         broker.listeners.append(self)
         self.clock.note(self.name, "starts", f"epoch {self.epoch}")
         self._wind_clocks()
@@ -230,7 +232,13 @@ class Gateway:
             return known
         self.store.read()
         row = self.store.terminals[name]
-        session = Terminal(name, self._terms, seen=row.seen_us / 1e6, facts=row.facts)
+        session = Terminal(
+            name,
+            self._terms,
+            seen=row.seen_us / 1e6,
+            facts=row.facts,
+            awaits_hello=row.seen_us < self._terms.restored_at * 1e6,
+        )
         session.presence.epoch, session.presence.online = row.epoch, row.online
         session.out.counter = row.counter
         upgrade = f"u-{name}"
@@ -272,7 +280,14 @@ class Gateway:
         row = self.store.upgrades[upgrade]
         plan = self.release(upgrade).plan
         return restore(
-            upgrade, row.terminal, plan, state=row.state, attempt=max(1, row.attempt), code=row.code, snapshot=row.snapshot
+            upgrade,
+            row.terminal,
+            plan,
+            state=row.state,
+            attempt=max(1, row.attempt),
+            code=row.code,
+            snapshot=row.snapshot,
+            least_step=self._terms.least_step,
         )
 
     def release(self, upgrade: str) -> Release:

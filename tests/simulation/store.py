@@ -46,6 +46,8 @@ class Store:
     aborted: set[str] = field(default_factory=set)
     """Campaigns that a person has aborted."""
     epoch: int = 0
+    restored_step: int = 0
+    restored_us: int = 0
     owner: int = 0
     # what is wrong with the disk now
     full: bool = False
@@ -58,6 +60,13 @@ class Store:
         """As ``meta.raise_counter``."""
         self.epoch = max(self.epoch + 1, least)
         return self.epoch
+
+    def put_back(self, replaced: Store, now_us: int) -> None:
+        """As ``store.backup.put_back``: mark it as restored in the place of ``replaced``."""
+        self.epoch = self.restored_step = max(self.epoch, replaced.epoch, now_us // 1_000_000) + 1
+        self.restored_us = now_us
+        for name, row in self.terminals.items():
+            self.terminals[name] = replace(row, online=True)
 
     def read(self) -> None:
         """Raise ``StoreError`` when nothing can be read."""

@@ -19,8 +19,6 @@ from tests.simulation.store import OrderRow
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-#: A restore sets the epoch so far ahead of the time, so that it is above what any clock that was wrong has led to (seconds).
-RESTORED_EPOCHS: Final = 86_400
 _TOPICS: Final = ("presence", "hello", "report", "order", "welcome", "receipt", "ack")
 
 
@@ -218,7 +216,7 @@ def _restored(world: World, fault: Fault) -> None:
         if world.gateway.alive:
             world.forgets = True
             world.gateway.kill()
-            backup.epoch = max(backup.epoch, int(world.clock.now) + RESTORED_EPOCHS)
+            backup.put_back(world.store, int(world.clock.now * 1e6))
             world.store = backup
             _restart(world, fault)
 
