@@ -75,7 +75,7 @@ class Process(Protocol):
 
 _MOVES: Final = {(state.value, target.value) for (state, _), target in TRANSITIONS.items()}
 _CHUNK_BLOCKS: Final = 16
-#: Orders that one state or another calls for, by their kind; a cancel or hold follows from a flag of the row.
+#: Orders that one state or another calls for, by their kind; others follow from a flag of the row.
 _CALLS: Final = {
     UpgradeState.OFFERED: "upgrade.offer",
     UpgradeState.PREPARING: "upgrade.prepare",
@@ -200,10 +200,11 @@ class Judge:
             if store.orders[order.id].status == "pending":
                 raise BrokenError(Invariant.STATE_FIRST, f"{where}, but its row has not been sent")
             return
-        kept: Mapping[str, Any] = msgpack.unpackb(row.snapshot) if row.snapshot else {"step": 0, "wd": False, "hold": False}
+        kept: Mapping[str, Any] = msgpack.unpackb(row.snapshot)
         if kept["step"] < int(step):
             raise BrokenError(Invariant.STATE_FIRST, f"{where}, but its row is at step {kept['step']}")
-        if kept["step"] == int(step) and not (kept["wd"] or kept["hold"]) and _CALLS.get(row.state, order.kind) != order.kind:
+        flagged = kept["wd"] or kept["hold"] or kept["over"]
+        if kept["step"] == int(step) and not flagged and _CALLS.get(row.state, order.kind) != order.kind:
             raise BrokenError(Invariant.STATE_FIRST, f"{where}, but its row is {row.state}")
 
     def _receipted(self, store: Store, send: SendReceipt) -> None:
