@@ -195,8 +195,7 @@ class Terminal:
         receipt = SendReceipt(terminal=self.id, receipt=Receipt(upgrade=report.upgrade, seqs=(report.seq,)))
         if upgrade is None:  # the store was restored from a backup, or nobody here ever heard of it: kept all the same
             out.append(receipt)
-            evidence = {**report.detail, "seq": report.seq}
-            entry = self._entry(report.what.value, report.code, now, evidence, report.upgrade)
+            entry = self._entry(report.what.value, report.code, now, {**report.detail, "seq": report.seq}, report.upgrade)
             return self._strays.sift(report.what, [entry], now, self._shed(now))
 
         out.append(receipt)
