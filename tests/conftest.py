@@ -10,8 +10,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness.broker import Broker
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 _LOG_STARTS = pytest.StashKey[dict[str, int]]()
 

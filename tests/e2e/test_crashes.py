@@ -138,6 +138,10 @@ async def test_a_report_said_while_the_gateway_was_dead_is_not_lost(own_stage: S
 
     check_ledger(stage, campaign)
     await stage.until(lambda: simulator.status["phases"].get("done") == len(names), "all terminals to be done")
+    await stage.until(
+        lambda: all(account["unreceipted"] == 0 for account in simulator.accounts().values()),
+        "every report to have its receipt",
+    )
     accounts = simulator.finish()
     check_reports(stage, campaign, accounts)
     check_bytes(accounts, SIZE, wasted_max=2 * SEGMENT_BYTES)
