@@ -1,7 +1,7 @@
 """A report is never refused: beyond a quota, those that only tell how it goes are counted, not kept (docs/reliability.md).
 
 ``sift`` stands between what ``reports`` makes of a report and the ledger. A terminal that repeats itself for ever costs a few
-counters and one entry a minute. Reports that end an upgrade, and those that move it, are always kept.
+counters and one entry a minute. Reports that end an upgrade, that move it, or that decide how it may end, are always kept.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Quota:
         """When the ledger must be told at the latest (Unix seconds; infinity: it knows)."""
         return self.told_at + TELL_EVERY_S if self.shed > self.told else _NEVER
 
-    def sift(self, what: What, entries: list[Append], now: float, note: Note) -> list[Append]:
-        """What the ledger gets for a report that came in as ``entries``."""
+    def sift(self, what: What, entries: list[Append], now: float, note: Note, *, decides: bool = False) -> list[Append]:
+        """What the ledger gets for a report that came in as ``entries``; ``decides``: it changed ``Upgrade.marks``."""
         if what in FINAL or any(entry.from_state != entry.to_state for entry in entries):
             return [*self._tell(now, note), *entries]
-        if self.kept < self.limit:
+        if self.kept < self.limit or decides:
             self.kept += 1
-            return entries
+            return [*self._tell(now, note), *entries]
         self.shed += 1
         return self.tell_due(now, note)
 

@@ -201,8 +201,9 @@ class Terminal:
         out.append(receipt)
         if reports.known(upgrade, report.seq):
             return []
-        shed = upgrade.shed(now)  # told before the report, so of the state before it
-        entries = upgrade.quota.sift(report.what, reports.take(upgrade, report, now, jitter=jitter), now, shed)
+        shed, marks = upgrade.shed(now), upgrade.marks  # told before the report, so of the state before it
+        entries = reports.take(upgrade, report, now, jitter=jitter)
+        entries = upgrade.quota.sift(report.what, entries, now, shed, decides=upgrade.marks != marks)
         if not is_present and entries:
             out.append(snapshot.save(upgrade, self._have_bytes(upgrade)))
         return entries

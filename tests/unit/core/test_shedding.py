@@ -93,6 +93,24 @@ def test_a_shed_report_still_counts_for_the_upgrade() -> None:
     assert found.upgrade.state is UpgradeState.ROLLING_BACK
 
 
+@pytest.mark.parametrize(("state", "what"), [(UpgradeState.INSTALLING, What.INSTALLING), (UpgradeState.SOAKING, What.HEALTH)])
+def test_what_decides_about_the_upgrade_later_is_stored_before_its_receipt(state: UpgradeState, what: What) -> None:
+    """Or a restart would forget it for good, since the terminal may: it would install again, or be rolled back as never healthy."""
+    found, seq = brought_to(state)
+    assert found.upgrade is not None
+    found.upgrade.healthy = 0
+    found.upgrade.quota.kept = KEPT_MAX
+    effects = found.handle(report(what, seq + 1), NOW)
+    again = found.handle(report(what, seq + 2), NOW)
+    [row] = [one for one in effects if isinstance(one, SaveUpgrade)]
+    kept = snapshot.restore("u1", "T1", PLAN, state=row.state, attempt=row.attempt, code=row.code, snapshot=row.snapshot)
+
+    assert (kept.begun, kept.healthy > 0) == (state is UpgradeState.INSTALLING, state is UpgradeState.SOAKING)
+    assert receipted(effects) == [seq + 1]
+    assert [one.what for one in entries(effects)] == [what.value]
+    assert counts(again) == [(1, 1)]
+
+
 @pytest.mark.parametrize("what", [What.DECLINED, What.REJECTED, What.FAILED, What.COMMITTED, What.ROLLED_BACK, What.CANCELLED])
 def test_what_ends_an_upgrade_is_kept_even_when_it_moves_nothing(what: What) -> None:
     quota = Quota(limit=0)
