@@ -76,7 +76,8 @@ class Terminal:
             self.upgrade.zone = facts.time_zone
         entries = self._dispatch(event, now, jitter, out)
         if isinstance(event, Heard):
-            self.seen = max(self.seen, now)
+            if not self.awaits_hello:  # else the next start would take the question of ``restored`` for answered
+                self.seen = max(self.seen, now)
             self.waiting = self.waiting or event.waits
         sends = self._due(now)
 

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from gateway.core.attendance import Terms
-from gateway.core.effects import SendWelcome
+from gateway.core.effects import SaveTerminal, SendWelcome
 from gateway.core.events import Event, Heard, Refuse, Start, Tick
 from gateway.core.explain import prospect
 from gateway.core.snapshot import restore, save
@@ -75,6 +75,18 @@ def test_who_speaks_without_a_hello_is_asked_for_one_now_and_then() -> None:
 
     assert asked == [[True], [], [True]]
     assert not any(isinstance(one, SendWelcome) for one in later)
+
+
+@pytest.mark.parametrize("message", [Presence(epoch=3, online=True), Presence(epoch=1, online=False)])
+def test_the_question_for_a_hello_outlives_the_gateway_until_it_is_answered(message: Presence) -> None:
+    """What the store says of when it was heard is how the next start knows."""
+    found = restored(UpgradeState.TRANSFERRING)
+    saved = [*found.handle(Heard(message), LATER + 1), *found.handle(Tick(), LATER + 60)]
+    before = [one.seen_us for one in saved if isinstance(one, SaveTerminal)]
+    [after] = [one for one in found.handle(shows(Phase.DONE, 9), LATER + 61) if isinstance(one, SaveTerminal)]
+
+    assert before
+    assert max(before) < LATER * 1e6 < after.seen_us
 
 
 @pytest.mark.parametrize("state", [UpgradeState.SCHEDULED, *WAITING])
