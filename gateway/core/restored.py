@@ -25,6 +25,7 @@ def catch_up(upgrade: Upgrade, held: OpenUpgrade, now: float) -> list[Append]:
         upgrade.transfer = 0  # another one was opened since: this one is ordered anew
         upgrade.next_step()
     elif held.seq > upgrade.top_seq and (upgrade.state in ASSUMED or not upgrade.final):
+        upgrade.withdrawn = upgrade.holding = False  # it is past both, and its refusal would end the question too
         upgrade.overtaken = True
         upgrade.next_step()
     else:

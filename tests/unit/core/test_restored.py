@@ -8,8 +8,9 @@ from typing import Final
 import pytest
 
 from gateway.core.attendance import Terms
+from gateway.core.budgets import Scope, Spent
 from gateway.core.effects import SaveTerminal, SendWelcome
-from gateway.core.events import Event, Heard, Refuse, Start, Tick
+from gateway.core.events import BudgetSpent, Event, Heard, Refuse, Start, Tick
 from gateway.core.explain import prospect
 from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
@@ -122,6 +123,32 @@ def test_an_upgrade_that_has_ended_meanwhile_ends_here_by_its_newest_report(
 
     assert upgrade.state is ends
     assert OrderKind.UPGRADE_INSTALL not in kinds([*asked, *after])
+
+
+@pytest.mark.parametrize("phase", [Phase.INSTALLING, Phase.SOAKING, Phase.DONE])
+def test_who_is_past_being_cancelled_is_asked_although_the_campaign_has_ended_meanwhile(phase: Phase) -> None:
+    """Ended by the restored gateway at its start: the cancel would be refused, and nothing asked for the lost report."""
+    found = restored(UpgradeState.TRANSFERRING)
+    upgrade = found.upgrade
+    assert upgrade is not None
+    found.handle(Tick(), PLAN.ends_at)
+    assert upgrade.state is UpgradeState.EXPIRED
+    asked = found.handle(shows(phase, 9, version="2.0.0"), PLAN.ends_at + 1)
+    found.handle(report(What.COMMITTED, 10), PLAN.ends_at + 2)
+
+    assert kinds(asked) == [OrderKind.UPGRADE_OFFER]
+    assert upgrade.state is UpgradeState.SUCCEEDED
+    assert not upgrade.withdrawn
+
+
+def test_who_is_past_waiting_for_a_budget_is_asked_although_it_was_to_be_told_of_one() -> None:
+    found = restored(UpgradeState.TRANSFERRING)
+    upgrade = found.upgrade
+    assert upgrade is not None
+    found.handle(BudgetSpent(Spent(scope=Scope.TERMINAL, name="T1", used_bytes=1, limit_bytes=1, until=LATER + 9000)), LATER)
+    assert upgrade.holding
+
+    assert kinds(found.handle(shows(Phase.DONE, 9, version="2.0.0"), LATER)) == [OrderKind.UPGRADE_OFFER]
 
 
 def test_what_soaks_there_goes_on_soaking_here() -> None:
