@@ -56,8 +56,11 @@ async def verify(
     newest_seq = await ledger.last_seq(db)
     known = await seals.since(db, first_day)
     before = known[0].seal if known and first_day and known[0].seal.day < first_day else None
-    asked = [one for one in known if one.seal is not before and (not last_day or one.seal.day <= last_day)]
-    cut = bool(last_day) and any(one.seal.day > last_day for one in known)
+    after = [one for one in known if one.seal is not before]
+    # By number: a clock that was ahead or behind for a while has left days in no order.
+    last_number = max((one.seal.number for one in after if not last_day or one.seal.day <= last_day), default=0)
+    asked = [one for one in after if one.seal.number <= last_number]
+    cut = len(asked) < len(after)
     begin_seq = before.last_seq if before is not None else 0
     end_seq = (asked[-1].seal.last_seq if asked else begin_seq) if cut else newest_seq
 

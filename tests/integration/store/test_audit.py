@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from hashlib import sha256
 from typing import Final, Never
 
 import pytest_asyncio
@@ -23,6 +25,8 @@ from gateway.store.schema import LEDGER_TRIGGERS
 from gateway.trust.audit import Finding, Kind
 from gateway.trust.chain import COLUMNS
 from gateway.trust.keys import KeyRing, public_of
+from gateway.trust.seal_audit import SignedSeal
+from gateway.trust.seals import sign_seal
 from tests.integration.store.build import AT_US, entry
 from tests.integration.store.test_seals import PRIVATE, seal_up_to
 
@@ -206,6 +210,26 @@ async def test_some_days_are_looked_at_alone(full: Database) -> None:
         verdict = await verdict_on(tx, first_day="9999-01-01")
         assert (verdict.entry_count, verdict.seal_count, verdict.finding_count) == (COUNT - SEALED[1], 0, 1)
         assert (await verdict_on(tx, last_day="1969-01-01")).entry_count == 0
+
+
+async def test_a_seal_of_a_clock_that_was_ahead_is_not_missing_from_the_days_after_it(full: Database) -> None:
+    """A clock that steps gives days in no order; numbers of seals are always in order."""
+    known = await seals.since(full)
+    ahead = replace(known[-1].seal, number=3, day="2099-01-01", first_seq=51, last_seq=51, previous=known[-1].seal.hash)
+    places = ((ahead, 50), (replace(ahead, number=4, day="1970-01-03", first_seq=52, last_seq=52), 51))
+    previous = known[-1].seal.hash
+    for one, after in places:
+        [(_, entry_hash)] = await seals.hashes(full, after_seq=after, last_seq=after + 1)
+        seal = replace(one, entry_count=1, digest=sha256(entry_hash).digest(), previous=previous)
+        signed = sign_seal(seal, PRIVATE)
+        await seals.add(full, SignedSeal(seal=seal, signature=signed.signature, key=signed.key))
+        previous = seal.hash
+    await seal_up_to(full, 54)  # of 1970-01-05
+
+    assert await found_in(full) == []
+    assert await found_in(full, last_day="1970-01-03") == []
+    assert (await verdict_on(full, last_day="1970-01-03")).seal_count == 4
+    assert (await verdict_on(full, last_day="1970-01-02")).seal_count == 2
 
 
 async def test_an_audit_of_a_ledger_that_is_wrong_everywhere_ends_early(db: Database) -> None:
