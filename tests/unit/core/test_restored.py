@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.attendance import Terms
 from gateway.core.budgets import Scope, Spent
-from gateway.core.effects import SaveTerminal, SendWelcome
+from gateway.core.effects import Append, SaveTerminal, SendWelcome
 from gateway.core.events import BudgetSpent, Event, Heard, Refuse, Start, Tick
 from gateway.core.explain import prospect
 from gateway.core.snapshot import restore, save
@@ -131,11 +131,11 @@ def test_who_is_past_being_cancelled_is_asked_although_the_campaign_has_ended_me
     found = restored(UpgradeState.TRANSFERRING)
     upgrade = found.upgrade
     assert upgrade is not None
-    found.handle(Tick(), PLAN.ends_at)
-    assert upgrade.state is UpgradeState.EXPIRED
+    ended = found.handle(Tick(), PLAN.ends_at)
     asked = found.handle(shows(phase, 9, version="2.0.0"), PLAN.ends_at + 1)
     found.handle(report(What.COMMITTED, 10), PLAN.ends_at + 2)
 
+    assert [one.to_state for one in ended if isinstance(one, Append)] == ["expired"]
     assert kinds(asked) == [OrderKind.UPGRADE_OFFER]
     assert upgrade.state is UpgradeState.SUCCEEDED
     assert not upgrade.withdrawn

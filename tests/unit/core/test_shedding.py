@@ -95,7 +95,7 @@ def test_a_shed_report_still_counts_for_the_upgrade() -> None:
 
 @pytest.mark.parametrize(("state", "what"), [(UpgradeState.INSTALLING, What.INSTALLING), (UpgradeState.SOAKING, What.HEALTH)])
 def test_what_decides_about_the_upgrade_later_is_stored_before_its_receipt(state: UpgradeState, what: What) -> None:
-    """Or a restart would forget it for good, since the terminal may: it would install again, or be rolled back as never healthy."""
+    """Or a restart would forget it for good: the terminal would be offered again what it installs, or fail as never healthy."""
     found, seq = brought_to(state)
     assert found.upgrade is not None
     found.upgrade.healthy = 0
