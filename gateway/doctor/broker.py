@@ -120,12 +120,12 @@ async def check_counters(link: LinkSettings, within_s: float) -> list[Finding]:
 
 async def check_certificate(link: LinkSettings, now: datetime | None = None) -> list[Finding]:
     """The certificate that the broker shows, and whether it is believed."""
-    if link.tls_context() is None:
-        loopback = link.host in {"127.0.0.1", "::1", "localhost"}
-        if loopback:
-            return []
-        return [warn("broker.tls", "the link is not encrypted", "set broker_ca_file, and use the broker's TLS listener")]
     try:
+        if link.tls_context() is None:
+            loopback = link.host in {"127.0.0.1", "::1", "localhost"}
+            if loopback:
+                return []
+            return [warn("broker.tls", "the link is not encrypted", "set broker_ca_file, and use the broker's TLS listener")]
         shown = await anyio.to_thread.run_sync(lambda: _shown(link), abandon_on_cancel=True)
     except OSError as exc:  # ssl.SSLError is one
         return [

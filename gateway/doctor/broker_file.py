@@ -89,8 +89,10 @@ def check_broker_file(file: Path) -> list[Finding]:
     ]
 
 
-def read(file: Path) -> Mapping[str, str]:
+def read(file: Path, *, is_main: bool = True) -> Mapping[str, str]:
     """The directives of a configuration by name, those of files that it includes too; the last one of a name counts.
+
+    As in Mosquitto, an included file (not ``is_main``) includes no others.
 
     Raises:
         OSError: a file cannot be read.
@@ -101,9 +103,9 @@ def read(file: Path) -> Mapping[str, str]:
         if not name or name.startswith("#"):
             continue
         found[name] = value.strip()
-        if name == "include_dir":
+        if name == "include_dir" and is_main:
             for more in sorted(Path(value.strip()).glob("*.conf"))[:_FILES_MAX]:
-                found |= read(more)
+                found |= read(more, is_main=False)
     return found
 
 

@@ -79,10 +79,19 @@ def _times(store: sqlite3.Connection) -> tuple[int, dict[str, float]]:
     )
     for at_us, terminal, actor, evidence in rows:
         newest_us = max(newest_us, int(at_us))
-        at_ms = json.loads(evidence).get("at_ms") if actor == "terminal" and terminal not in offsets else None
-        if isinstance(at_ms, int) and at_ms > 0:
+        at_ms = _reported_ms(evidence) if actor == "terminal" and terminal not in offsets else 0
+        if at_ms > 0:
             offsets[terminal] = at_us / 1e6 - at_ms / 1e3
     return newest_us, offsets
+
+
+def _reported_ms(evidence: str) -> int:
+    """When the terminal says that it was; 0 for what does not say so, whatever another hand has made of it."""
+    try:
+        at_ms = json.loads(evidence)["at_ms"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return 0
+    return at_ms if isinstance(at_ms, int) else 0
 
 
 def _damage(store: sqlite3.Connection, until: float) -> str | None:

@@ -149,10 +149,11 @@ async def test_the_certificate_that_the_broker_shows_is_watched(tmp_path: Path) 
         found = [await check_certificate(link, datetime.now(UTC) + timedelta(days=days)) for days in (0, 2, -2)]
         unknown = await check_certificate(replace(plain, ca_file=str(stranger.certificate)))
         reached = await check_broker(link)
+        missing = await check_certificate(replace(plain, ca_file=str(tmp_path / "none.pem")))
         unencrypted = await check_certificate(plain), await check_certificate(replace(plain, host="broker.example"))
 
     assert [statuses(one) for one in found] == [{"broker.certificate": status} for status in ("warn", "fail", "fail")]
-    assert statuses(unknown) == {"broker.certificate": "fail"}
+    assert statuses(unknown) == statuses(missing) == {"broker.certificate": "fail"}
     assert statuses(reached)["broker.echo"] == "ok"
     assert [statuses(one) for one in unencrypted] == [{}, {"broker.tls": "warn"}]
 

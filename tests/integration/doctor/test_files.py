@@ -77,6 +77,14 @@ def test_an_included_file_has_the_last_word(tmp_path: Path) -> None:
     assert statuses(check_broker_file(conf)) == {"broker.set_tcp_nodelay": "warn"}
 
 
+def test_only_the_main_file_includes_others(tmp_path: Path) -> None:
+    """As in Mosquitto, or a file that includes its own folder would have no end."""
+    conf = shipped(tmp_path)
+    (tmp_path / "conf.d" / "more.conf").write_text(f"include_dir {tmp_path / 'conf.d'}\n")
+
+    assert statuses(check_broker_file(conf)) == {"broker.conf": "ok"}
+
+
 def test_a_configuration_that_cannot_be_read_is_no_verdict(tmp_path: Path) -> None:
     assert statuses(check_broker_file(tmp_path / "none.conf")) == {"broker.conf": "warn"}
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from gateway.errors import StoreError
-from gateway.store import migrate
+from gateway.store import ledger, migrate
 from gateway.store.condition import look
 from gateway.store.database import Database
+from gateway.store.schema import LEDGER_TRIGGERS
 from tests.integration.store.build import AT_US, entry, upgraded, writing_to
 
 
@@ -30,6 +32,18 @@ async def test_a_store_that_is_open_is_read_as_it_stands(store_file: Path) -> No
     assert found.log_bytes > 0
     assert found.newest_us == AT_US + 5
     assert found.offsets_s == {"T000": pytest.approx(2.0, abs=0.01)}  # of its newest report; no clock, no offset
+
+
+@pytest.mark.parametrize("evidence", ["{not json", "7", '{"at_ms": 1e999}', ""])
+async def test_evidence_that_another_hand_has_changed_does_not_end_the_look(store_file: Path, evidence: str) -> None:
+    async with Database.open(store_file, readers=1) as db:
+        await ledger.append(db, [entry(AT_US, terminal="T000")])
+        async with db.write() as tx:
+            for trigger in LEDGER_TRIGGERS:
+                await tx.execute(sa.text(f"DROP TRIGGER {trigger}"))
+            await tx.execute(sa.text("UPDATE ledger SET evidence = :evidence"), {"evidence": evidence})
+
+    assert (look(store_file, within_s=5).newest_us, look(store_file, within_s=5).offsets_s) == (AT_US, {})
 
 
 def test_the_look_through_it_ends_when_the_time_is_up(store_file: Path) -> None:
