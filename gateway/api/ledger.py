@@ -47,7 +47,7 @@ async def verify(request: Request, services: Given, first_day: FromQuery = None,
     `kind` says what a line is: `looked` (how far it has come), `finding`, or `verdict`, the last line. With `from` or `to`, the
     seals of these days and what they cover.
     """
-    lines = _lines(services, days.checked(first_day), days.checked(last_day))
+    lines = _lines(services, *days.span(first_day, last_day))
     return Download(lines, _streams(request), headers={"Content-Type": _LINES, "Cache-Control": "no-store"})
 
 
@@ -71,13 +71,8 @@ async def download(
     JSON lines hold what an entry's `hash` is computed from. In CSV, what a spreadsheet would take for a formula has an
     apostrophe before it. A file that was cut short has no proper end, which every HTTP client notices.
     """
-    pieces = export.export(
-        services,
-        layout,
-        first_day=days.checked(first_day),
-        last_day=days.checked(last_day),
-        terminal=terminal or "",
-    )
+    first, last = days.span(first_day, last_day)
+    pieces = export.export(services, layout, first_day=first, last_day=last, terminal=terminal or "")
     disposition = f'attachment; filename="ledger.{layout}"'
     headers = {"Content-Type": _TYPES[layout], "Content-Disposition": disposition, "Cache-Control": "no-store"}
     return Download(pieces, _streams(request), headers=headers)

@@ -29,6 +29,14 @@ def end_us(day: str) -> int:
     return start_us(day) + DAY_US
 
 
+def span(first: str | None, last: str | None) -> tuple[str, str]:
+    """Days from ``first`` to ``last`` as ``checked`` gives them; ``RequestError`` (``day_invalid``) also in the wrong order."""
+    begin, end = checked(first), checked(last)
+    if end and begin > end:
+        raise RequestError(f"the first day, {begin}, is after the last one, {end}", code="day_invalid")
+    return begin, end
+
+
 def checked(day: str | None) -> str:
     """A day as a person gives it, empty for none; ``RequestError`` (``day_invalid``) for what is none."""
     if day is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import RequestError
-from gateway.services.days import DAY_US, checked, day_of, end_us, start_us
+from gateway.services.days import DAY_US, checked, day_of, end_us, span, start_us
 
 
 def test_a_day_holds_its_moments() -> None:
@@ -25,6 +25,16 @@ def test_a_broken_clock_has_a_day_too() -> None:
 def test_what_a_person_writes_is_checked() -> None:
     assert checked(None) == ""
     assert checked("2026-02-28") == "2026-02-28"
+
+
+def test_days_in_the_wrong_order_are_refused_and_not_taken_for_none() -> None:
+    """An audit of no day at all would find nothing wrong."""
+    assert span("2026-02-28", "2026-02-28") == ("2026-02-28", "2026-02-28")
+    assert span("2026-02-28", None) == ("2026-02-28", "")
+    with pytest.raises(RequestError, match="2026-03-01, is after the last one, 2026-02-28") as caught:
+        span("2026-03-01", "2026-02-28")
+
+    assert caught.value.code == "day_invalid"
 
 
 @pytest.mark.parametrize("text", ["", "today", "2026-02-30", "20260228", "2026-W09-6", "1969-12-31", "2026-02-28T00:00"])
