@@ -97,7 +97,11 @@ def take(store: Path, file: Path, *, now_us: int) -> Manifest:
             _copy(store, part)
         manifest = _described(part, now_us)
         _publish(part, file)
-        _write(manifest_of(file), json.dumps(asdict(manifest), indent=2) + "\n")
+        try:
+            _write(manifest_of(file), json.dumps(asdict(manifest), indent=2) + "\n")
+        except OSError:
+            file.unlink()  # without its manifest it cannot be restored, and would only be in the way of the next
+            raise
     except OSError as exc:
         raise StoreError(f"cannot write the backup {file}: {exc.strerror}", code="backup_failed") from exc
     finally:
@@ -275,10 +279,15 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def _write(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError:
+        path.unlink()  # a full disk leaves half of it
+        raise
 
 
 def _hash(file: Path) -> str:

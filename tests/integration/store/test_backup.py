@@ -182,6 +182,9 @@ async def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(store_fil
     garbage.write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match="not a database"):
         take(garbage, tmp_path / "x", now_us=AT_US)
+    manifest_of(tmp_path / "x").symlink_to(tmp_path / "nowhere")  # the manifest is what cannot be written
+    with pytest.raises(StoreError, match="cannot write the backup"):
+        take(store_file, tmp_path / "x", now_us=AT_US)
 
     assert file.read_bytes() == before
     assert not (tmp_path / "x").exists()
