@@ -51,6 +51,10 @@ WORDS: Final[Mapping[UpgradeState, str]] = {
     _S.ROLLING_BACK: "the report that the old version runs again",
 }
 _ASKED: Final = "the merchant's answer to the offer"
+#: The engine's patience is in its memory alone (docs/adr/0016).
+_OVERDUE: Final = (
+    "its time is up; after a start or an outage of its own the gateway waits for the terminal's word up to 6 min longer"
+)
 _PROOF: Final = "a hello that shows the new version, and health reports until the soak is over"
 
 
@@ -111,6 +115,7 @@ async def explain_upgrade(services: Services, upgrade: str) -> Explanation:
         then=_then(kept, ahead),
         holds_up=[
             *_held_up(kept, terminal, campaign, others, ahead),
+            *([_OVERDUE] if kept.deadline() <= now_us / 1e6 else []),
             *filter(None, [waits_for(row, campaign, now_us) if row.state not in FINAL else ""]),
         ],
     )

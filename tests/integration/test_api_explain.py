@@ -8,11 +8,13 @@ from typing import Any, Final, get_args
 
 import pytest
 
+from gateway.core import snapshot
 from gateway.core.attendance import Terms
 from gateway.core.effects import Save
 from gateway.core.events import Event, Start
 from gateway.core.terminal import Terminal
 from gateway.core.upgrade import Upgrade
+from gateway.engine.patience import PATIENCE_S
 from gateway.store import campaigns, packages, upgrades
 from gateway.store.terms import plan_of
 from gateway.trust.manifest import decode
@@ -86,6 +88,22 @@ async def test_the_last_word_each_way_and_what_comes_next(tmp_path: Path) -> Non
     assert (again["state"], again["attempt"], again["acked"]) == ("scheduled", 2, None)
     assert again["holds_up"][0].startswith("tried again from ")
     assert_problem(unknown, 404, "upgrade_unknown")
+
+
+async def test_a_deadline_that_has_passed_and_did_nothing_yet_is_explained(tmp_path: Path) -> None:
+    """After a start of the gateway, or an outage of its own, it waits for the terminal's word some minutes longer."""
+    async with http_gateway(tmp_path) as gateway:
+        terminal = await upgraded(gateway)
+        in_time = await tell(gateway, terminal, hello(), Start())
+        assert terminal.upgrade is not None
+        terminal.upgrade.since -= terminal.upgrade.plan.deadline_s(terminal.upgrade.state)
+        await gateway.save(snapshot.save(terminal.upgrade, 0))
+        late = await tell(gateway, terminal)
+
+    assert in_time["holds_up"] == []
+    [reason] = late["holds_up"]
+    assert reason.startswith("its time is up")
+    assert f"{PATIENCE_S / 60:.0f} min" in reason
 
 
 async def test_the_command_says_it_in_a_few_lines(
