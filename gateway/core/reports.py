@@ -44,6 +44,13 @@ def known(upgrade: Upgrade, seq: int) -> bool:
     return seq in upgrade.seqs
 
 
+def sifted(upgrade: Upgrade, report: Report, now: float, *, jitter: float) -> list[Append]:
+    """As ``take``, within the upgrade's quota: what of it the ledger gets."""
+    shed, before = upgrade.shed(now), _marks(upgrade)  # told before the report, so of the state before it
+    entries = take(upgrade, report, now, jitter=jitter)
+    return upgrade.quota.sift(report.what, entries, now, shed, decides=_marks(upgrade) != before)
+
+
 def take(upgrade: Upgrade, report: Report, now: float, *, jitter: float) -> list[Append]:
     """Take in a report that is new; ask ``known`` first. Those of an attempt that is over are recorded and move nothing."""
     late = report.seq < upgrade.top_seq
@@ -55,6 +62,12 @@ def take(upgrade: Upgrade, report: Report, now: float, *, jitter: float) -> list
         evidence["late"] = True
         return [upgrade.note(report.what.value, "terminal", now, report.code, evidence)]
     return _Intake(upgrade, report, evidence, now, jitter).apply()
+
+
+def _marks(upgrade: Upgrade) -> tuple[bool, ...]:
+    """What a report may settle without moving the state: stored before its receipt, or a restart would forget it for good."""
+    one = upgrade
+    return (one.begun, one.healthy > 0, one.consented, one.withdrawn, one.holding, one.overtaken)
 
 
 def _remember(upgrade: Upgrade, seq: int) -> None:

@@ -42,7 +42,7 @@ class Quota:
         return self.told_at + TELL_EVERY_S if self.shed > self.told else _NEVER
 
     def sift(self, what: What, entries: list[Append], now: float, note: Note, *, decides: bool = False) -> list[Append]:
-        """What the ledger gets for a report that came in as ``entries``; ``decides``: it changed ``Upgrade.marks``."""
+        """What the ledger gets for a report that came in as ``entries``; ``decides``: it may change how it ends."""
         if what in FINAL or any(entry.from_state != entry.to_state for entry in entries):
             return [*self._tell(now, note), *entries]
         if self.kept < self.limit or decides:

@@ -76,8 +76,8 @@ class Terminal:
             self.upgrade.zone = facts.time_zone
         entries = self._dispatch(event, now, jitter, out)
         if isinstance(event, Heard):
-            if not self.awaits_hello:  # else the next start would take the question of ``restored`` for answered
-                self.seen = max(self.seen, now)
+            # As before while the question of ``restored`` is open, or the next start would take it for answered.
+            self.seen = self.seen if self.awaits_hello else max(self.seen, now)
             self.waiting = self.waiting or event.waits
         sends = self._due(now)
 
@@ -202,9 +202,7 @@ class Terminal:
         out.append(receipt)
         if reports.known(upgrade, report.seq):
             return []
-        shed, marks = upgrade.shed(now), upgrade.marks  # told before the report, so of the state before it
-        entries = reports.take(upgrade, report, now, jitter=jitter)
-        entries = upgrade.quota.sift(report.what, entries, now, shed, decides=upgrade.marks != marks)
+        entries = reports.sifted(upgrade, report, now, jitter=jitter)
         if not is_present and entries:
             out.append(snapshot.save(upgrade, self._have_bytes(upgrade)))
         return entries

@@ -207,11 +207,6 @@ class Upgrade:
         """What is ordered from now on is another order: it gets an id that no gateway has used for this upgrade."""
         self.step = max(self.step + 1, self.least_step)
 
-    @property
-    def marks(self) -> tuple[bool, ...]:
-        """What a report may settle without moving the state: it must be stored before the receipt, or a restart forgets it."""
-        return (self.begun, self.healthy > 0, self.consented, self.withdrawn, self.holding, self.overtaken)
-
     # -- time passes
 
     def bear(self, until: float) -> None:
