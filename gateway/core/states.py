@@ -86,6 +86,8 @@ PATH: Final = (
 FINAL: Final = frozenset({_S.SUCCEEDED, _S.REJECTED, _S.FAILED, _S.ROLLED_BACK, _S.EXPIRED, _S.CANCELLED})
 #: Final by the gateway's own judgement; a terminal's proof still counts.
 ASSUMED: Final = frozenset({_S.FAILED, _S.EXPIRED, _S.CANCELLED})
+#: Moves without a word of the terminal: what it has been asked for is still to be answered.
+UNHEARD: Final = frozenset({Trigger.RETRY, Trigger.FAIL, Trigger.EXPIRE, Trigger.CANCEL, Trigger.RESUME})
 #: The terminal still runs its old version and nothing of the spare slot matters: may be cancelled, expired or tried again.
 REVOCABLE: Final = PATH[: PATH.index(_S.INSTALLING)]
 #: Occupies a place under the campaign's concurrency cap while its terminal is online. Who is staged either goes on at once, or

@@ -19,7 +19,7 @@ from gateway.core.readiness import unready
 from gateway.core.retry import rule_for
 from gateway.core.shedding import Quota
 from gateway.core.staging import may_install, slot
-from gateway.core.states import FINAL, HOLDS_PACKAGE, REVOCABLE, Trigger, UpgradeState, advance, allowed
+from gateway.core.states import FINAL, HOLDS_PACKAGE, REVOCABLE, UNHEARD, Trigger, UpgradeState, advance, allowed
 from gateway.wire.codes import AT_THE_DOOR, Code, OrderKind
 from gateway.wire.messages import SEGMENT_BYTES, Facts
 from gateway.wire.ranges import RangeSet
@@ -174,7 +174,7 @@ class Upgrade:
 
         told = self.state is not _S.SCHEDULED or self.top_seq > 0 or self.step > 0
         entries = self.move(trigger, actor, trigger.value, now, code)
-        if told:
+        if told and not self.overtaken:  # else it is past being cancelled
             self.withdraw()
         return entries
 
@@ -243,6 +243,7 @@ class Upgrade:
         """The terminal was reset or replaced: its reports begin at 1 again, and it holds nothing of the package."""
         self.seqs, self.have = RangeSet(), RangeSet()
         self.top_seq = self.attempt_seq = 0
+        self.overtaken = False
 
     def disprove(self, what: str, evidence: Mapping[str, Any], now: float) -> list[Append]:
         """The terminal claims or shows another version than the release's: no success, and back to the old one."""
@@ -313,7 +314,8 @@ class Upgrade:
         self.since = now
         self.code = code
         self.not_before = 0.0
-        self.withdrawn = self.begun = self.holding = self.overtaken = False
+        self.withdrawn = self.begun = self.holding = False
+        self.overtaken &= trigger in UNHEARD
         if self.state in RENUMBERED:
             self.next_step()
         if self.state is _S.TRANSFERRING:

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.attendance import Terms
 from gateway.core.budgets import Scope, Spent
 from gateway.core.effects import Append, SaveTerminal, SendWelcome
-from gateway.core.events import BudgetSpent, Event, Heard, Refuse, Start, Tick
+from gateway.core.events import BudgetSpent, End, Event, Heard, Refuse, Start, Tick
 from gateway.core.explain import prospect
 from gateway.core.snapshot import restore, save
 from gateway.core.states import UpgradeState
@@ -137,6 +137,33 @@ def test_who_is_past_being_cancelled_is_asked_although_the_campaign_has_ended_me
 
     assert [one.to_state for one in ended if isinstance(one, Append)] == ["expired"]
     assert kinds(asked) == [OrderKind.UPGRADE_OFFER]
+    assert upgrade.state is UpgradeState.SUCCEEDED
+    assert not upgrade.withdrawn
+
+
+@pytest.mark.parametrize(
+    ("event", "at", "ends"),
+    [
+        (Tick(), PLAN.ends_at, "expired"),
+        (End(Code.CANCELLED_BY_OPERATOR, "operator"), LATER + 1, "cancelled"),
+        (Tick(), LATER + 200_000, "scheduled"),
+    ],
+)
+def test_what_is_guessed_of_a_terminal_before_it_has_answered_does_not_end_the_question(
+    event: Event, at: float, ends: str
+) -> None:
+    """It says hello, and is away before the offer that asks for its newest report comes."""
+    found = restored(UpgradeState.TRANSFERRING)
+    upgrade = found.upgrade
+    assert upgrade is not None
+    asked = found.handle(shows(Phase.DONE, 9, version="2.0.0"), LATER)
+    moved = [one.to_state for one in found.handle(event, at) if isinstance(one, Append)]
+    again = found.handle(Heard(Presence(epoch=5, online=True)), at + 1)
+    found.handle(report(What.COMMITTED, 10), at + 2)
+
+    assert moved == [ends]
+    assert [(one.kind, one.id) for one in orders(again)] == [(one.kind, one.id) for one in orders(asked)]
+    assert kinds(again) == [OrderKind.UPGRADE_OFFER]
     assert upgrade.state is UpgradeState.SUCCEEDED
     assert not upgrade.withdrawn
 
