@@ -75,10 +75,12 @@ class Run:
             self._settle(draw)
         house = self._house
         house.final()
+        house.close()
         struck = [Struck(name=str(one.fault), began_at=one.began_at, ended_at=one.ended_at) for one in self._strikes if one.hit]
         found = gather(
             house.store,
             house.simulator.flash,
+            house.ring,
             again_bytes=house.again_bytes,
             struck=struck,
             fell=[*house.fell, *(f"unexpected answer: {text}" for text in self._work.refused)],

@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
+
 from device_sim.history import as_plain, read_lives
+from gateway.services import audit
+from gateway.store.database import Database
+from gateway.trust.audit import Finding
+from gateway.trust.keys import KeyRing
 
 _ENTRIES: Final = (
     "SELECT seq, at_us, terminal, upgrade, actor, what, from_state, to_state, code, evidence FROM ledger "
@@ -78,12 +84,24 @@ class Evidence:
     """Processes that ended by themselves, and what else no fault explains."""
     store_says: str = "ok"
     """SQLite's own check of the file."""
+    chain_says: Sequence[str] = ()
+    """What an audit of the ledger's chain and seals finds."""
 
 
 def gather(
-    store: Path, flash: Path, *, again_bytes: Mapping[str, int], struck: Sequence[Struck], fell: Sequence[str]
+    store: Path,
+    flash: Path,
+    ring: KeyRing,
+    *,
+    again_bytes: Mapping[str, int],
+    struck: Sequence[Struck],
+    fell: Sequence[str],
 ) -> Evidence:
-    """Read the store and every flash. ``sqlite3.Error`` or ``OSError`` when that cannot be done."""
+    """Read the store, which no gateway may have open, and every flash; ``ring`` holds the keys that may have sealed.
+
+    ``sqlite3.Error``, ``OSError`` or ``StoreError`` when that cannot be done.
+    """
+    chain_says = anyio.run(_audit, store, ring)
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
 
         def rows(sql: str) -> list[Any]:
@@ -108,4 +126,14 @@ def gather(
             struck=struck,
             fell=fell,
             store_says="; ".join(sound),
+            chain_says=chain_says,
         )
+
+
+async def _audit(store: Path, ring: KeyRing) -> list[str]:
+    async with Database.open(store, readers=1) as db:
+        return [
+            f"{one.kind.value} {one.number}{f' of {one.terminal}' if one.terminal else ''}: {one.text}"
+            async for one in audit.verify(db, ring)
+            if isinstance(one, Finding)
+        ]

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from gateway.trust.keys import KeyRing, load_public
 from scripts._chaos.crash import ARM
 from scripts._chaos.disk import Disk
 from scripts._chaos.fleet import groups_of
@@ -196,6 +197,17 @@ class House:
         accounts = self.sample()
         self._bury()
         return accounts
+
+    def close(self) -> None:
+        """End the gateway in order: the store is whoever's now who looks at it."""
+        code = self.process(Target.GATEWAY).stop()
+        if code != 0:
+            self.fell.append(f"told to stop, the gateway ended with {code}: {self.stage.log_tail(3)}")
+
+    @property
+    def ring(self) -> KeyRing:
+        """The key that seals the ledger."""
+        return KeyRing([load_public((self.stage.home / "keys" / "order.pub").read_bytes())])
 
     def _end(self) -> None:
         """Nothing stays frozen or cut, and nobody has the store open when its disk goes."""

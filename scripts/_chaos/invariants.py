@@ -104,6 +104,11 @@ def ledger_equals_states(found: Evidence) -> Iterator[str]:
             yield f"{upgrade.terminal}: the ledger ends in {state}, the row of {upgrade.id} says {upgrade.state}"
 
 
+def chain_holds(found: Evidence) -> Iterator[str]:
+    """The ledger is what was written: every entry is chained to the one before of its terminal, and no seal is broken."""
+    yield from found.chain_says
+
+
 def outcomes_agree(found: Evidence) -> Iterator[str]:
     """How an upgrade ended is the same on both sides."""
     last: dict[tuple[str, str], str] = {}
@@ -163,6 +168,7 @@ INVARIANTS: Final[Mapping[str, Invariant]] = {
     "one install per upgrade, one execution per order": one_install,
     "nothing is stuck": nothing_stuck,
     "the ledger equals the states": ledger_equals_states,
+    "the ledger's chain holds": chain_holds,
     "both sides know the same outcome": outcomes_agree,
     "no order is accepted from an older epoch": orders_forward,
     "no verified segment is sent again": segments_once,

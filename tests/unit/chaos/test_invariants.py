@@ -96,7 +96,7 @@ def said(change: Callable[[list[dict[str, Any]]], object]) -> dict[str, Any]:
     return {"t1": found}
 
 
-REPORTS, INSTALL, STUCK, LEDGER, OUTCOME, EPOCH, SEGMENT, ONLINE, STORE, FELL = INVARIANTS
+REPORTS, INSTALL, STUCK, LEDGER, CHAIN, OUTCOME, EPOCH, SEGMENT, ONLINE, STORE, FELL = INVARIANTS
 
 BROKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "a receipted report is missing": (REPORTS, {"entries": without("health")}),
@@ -114,6 +114,7 @@ BROKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "an entry is missing": (LEDGER, {"entries": without("booted")}),
     "a move that no table allows": (LEDGER, {"entries": [*entries()[:-2], replace(entries()[-2], to_state="offered")]}),
     "a row is ahead of the ledger": (LEDGER, {"entries": entries()[:-2]}),
+    "an entry was changed": (CHAIN, {"chain_says": ["changed 7 of t1: its columns do not give its hash"]}),
     "the outcomes differ": (OUTCOME, {"lives": said(lambda told: told[7].update(what="rolled_back"))}),
     "a success that nobody proved": (OUTCOME, {"lives": said(lambda told: told.pop(7))}),
     "an order of an older epoch": (EPOCH, {"lives": {"t1": life(orders_back=[(7, 9)])}}),
