@@ -29,6 +29,8 @@ from tests.harness.stage import OTHER_MODEL, Simulator, Stage
 SPEED: Final = 200.0
 HTTP_S: Final = 2.0
 SAMPLE_EVERY_S: Final = 2.0
+#: Exit code of a gateway that says why it cannot start.
+_REFUSED: Final = 2
 
 
 class House:
@@ -45,6 +47,10 @@ class House:
         self.frozen: set[Target] = set()
         self.fell: list[str] = []
         """Processes that ended although nobody had told them to, with their last words."""
+        self.locked = False
+        """Whether somebody else holds the store."""
+        self.refusals = 0
+        """Starts of a gateway that found it held, said so and ended."""
         self.deaths: Counter[Target] = Counter()
         self.again_bytes: Counter[str] = Counter()
         """By terminal: bytes of verified segments that came again, in all lives of the simulator that are over."""
@@ -131,8 +137,12 @@ class House:
         (self.frozen.add if on else self.frozen.discard)(target)
 
     def mend(self, target: Target) -> None:
-        """Start what has ended by itself, and remember that it did."""
+        """Start what has ended by itself, as a service manager does, and remember that it did."""
         if self.running(target):
+            return
+        if target is Target.GATEWAY and self._refused(self.process(target)):
+            self.refusals += 1
+            self.start(target)
             return
         output = self.broker.log_tail() if target is Target.BROKER else self.process(target).output
         self.fell.append(f"{target} ended by itself: {' | '.join(output.strip().splitlines()[-3:])}")
@@ -185,6 +195,11 @@ class House:
             flash=True,
             environment={ARM: str(self.point(Target.TERMINALS))},
         )
+
+    def _refused(self, gateway: Process) -> bool:
+        """Whether it was starting while somebody else held the store: one that was up by then waits instead."""
+        said = gateway.output
+        return self.locked and gateway.wait(1.0) == _REFUSED and '"started"' not in said and "locked" in said
 
     def _bury(self) -> None:
         """What the dead simulator had counted."""

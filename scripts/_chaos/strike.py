@@ -61,6 +61,7 @@ class Strike:
             case Kind.LOCKED:
                 try:
                     self._lock = house.disk.lock()
+                    house.locked = True
                 except sqlite3.Error:
                     self.hit = False
 
@@ -128,6 +129,7 @@ class Strike:
             case Kind.READ_ONLY:
                 self._mend_read_only()
             case Kind.LOCKED:
+                house.locked = False
                 if self._lock is not None:
                     self._lock.close()
 
