@@ -50,13 +50,12 @@ class Disk:
             limit = log.stat().st_size if log.exists() else 0
             resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
             return
-        with (self.path / _FILLER).open("wb") as filler:
+        with (self.path / _FILLER).open("wb", buffering=0) as filler:  # a buffer would be written out at its close, and fail
             free = os.statvfs(self.path)
             for step in (1 << 20, 1 << 12):  # the gateway writes meanwhile: whole blocks first, then the last pages
                 with suppress(OSError):
                     for _ in range(free.f_bavail * free.f_frsize // step + 1):
                         filler.write(bytes(step))
-                        filler.flush()
 
     def free(self, gateway: Process) -> None:
         """Make room again."""
