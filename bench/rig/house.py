@@ -29,6 +29,7 @@ from tests.harness.process import Process
 
 MODEL: Final = "lakala-4g-esign"
 START_S: Final = 60.0
+_START_PER_S: Final = 50
 _POLL_S: Final = 0.1
 _REGISTER_AT_ONCE: Final = 500
 
@@ -90,20 +91,28 @@ class House:
             raise BenchError("the gateway is not started")
         return self._gateway.pid
 
-    def start_terminals(self, *, speed: float) -> None:
-        """Power all of them on, on links that nothing slows, and wait until the gateway has heard and loaded each."""
+    def start_terminals(self, *, speed: float, reconnect_base_s: float = 0.2, status: Path | None = None) -> None:
+        """Power all of them on, on links that nothing slows, and wait until the gateway has heard and loaded each.
+
+        The simulator's counts go to ``status``, a line each second.
+        """
         scenario = self.folder / "scenario.toml"
         scenario.write_text(
             f'seed = {self._seed}\nspeed = {speed}\n[broker]\nhost = "{self.broker.host}"\nport = {self.broker.port}\n'
             f'[login]\npassword = "{self.broker.terminal_password("")}"\n'
             f"[[group]]\nids = {json.dumps(self.terminals)}\nmodel = {json.dumps(MODEL)}\n"
-            "reconnect_base_s = 0.2\nkeep_payload = false\n"
+            f"reconnect_base_s = {reconnect_base_s}\nkeep_payload = false\n"
             "[group.link]\nbare = true\n"
         )
         argv = [sys.executable, "-m", "device_sim", "run", str(scenario), "--quiet"]
+        argv += [] if status is None else ["--status", str(status)]
         simulator = self._stack.enter_context(Process(argv, log=self.folder / "simulator.log"))
         count = len(self.terminals)
-        self.wait(lambda sample: sample.count("sessions") >= count and sample.count("in:hello") >= count, what="all terminals")
+        self.wait(
+            lambda sample: sample.count("sessions") >= count and sample.count("in:hello") >= count,
+            what="all terminals",
+            timeout_s=max(START_S, count / _START_PER_S),
+        )
         if not simulator.running:
             raise BenchError(f"the simulator ended:\n{simulator.output}")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -33,7 +34,7 @@ AT_ONCE: Final = 3
 HAND: Final = 8
 #: How long everything may take to come to its end once nothing is broken any more (seconds).
 SETTLE_S: Final = 180.0
-#: The longest that a short run breaks things; on an idle machine its one round of faults takes half of it.
+#: The longest that a short run breaks things; on an idle machine its one round of faults takes a third of it.
 SHORT_S: Final = 90.0
 #: Faults wait until there is something to break, no longer than this.
 WARM_UP_S: Final = 20.0
@@ -58,12 +59,13 @@ class Run:
         self._options = options
         self._house = house
         self._out = out
-        self._faults = deal(options.seed, short=options.short)
+        faults = deal(options.seed, short=options.short)
+        self._faults = islice(faults, round_size(short=True)) if options.short else faults
         self._hand: list[Fault] = []
         self._next_at = 0.0
         self._strikes: list[Strike] = []
         self._under_way: list[Strike] = []
-        self._work = Work(house)
+        self._work = Work(house, in_turn=options.short)
         self._began_at = time.monotonic()
         self._lined_at = 0.0
         self.settled_s = float("nan")
@@ -96,10 +98,8 @@ class Run:
     def _break_things(self, draw: show.Draw) -> None:
         while (elapsed_s := time.monotonic() - self._began_at) < self._options.seconds:
             self._step(draw, "breaking", elapsed_s, self._options.seconds)
-            if self._options.short and len(self._strikes) >= round_size(short=True):
+            if (self._work.moving or elapsed_s > WARM_UP_S) and not self._strike():
                 return
-            if self._work.moving or elapsed_s > WARM_UP_S:
-                self._strike()
             time.sleep(_STEP_S)
 
     def _settle(self, draw: show.Draw) -> None:
@@ -137,14 +137,13 @@ class Run:
         )
         draw(look)
 
-    def _strike(self) -> None:
-        """Begin the next fault when its time has come: the first in the hand whose target is whole."""
-        while len(self._hand) < HAND:
-            self._hand.append(next(self._faults))
+    def _strike(self) -> bool:
+        """Begin the next fault when its time has come: the first in the hand whose target is whole. Whether any are left."""
+        self._hand += islice(self._faults, HAND - len(self._hand))
         busy = {one.fault.target for one in self._under_way}
         fault = next((fault for fault in self._hand if fault.target not in busy), None)
         if fault is None or time.monotonic() < self._next_at or len(busy) >= AT_ONCE:
-            return
+            return bool(self._hand)
         self._hand.remove(fault)
         self._next_at = time.monotonic() + fault.gap_s
         self._note(f"{fault} for {fault.lasts_s:.1f} s")
@@ -152,6 +151,7 @@ class Run:
         strike.begin()
         self._strikes.append(strike)
         self._under_way.append(strike)
+        return True
 
     def _note(self, text: str) -> None:
         with (self._house.folder / "faults.log").open("a") as log:

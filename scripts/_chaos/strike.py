@@ -14,8 +14,6 @@ from scripts._chaos.house import House
 from scripts._chaos.table import Fault, Kind, Target
 from tests.harness.relay import Line
 
-#: How long a point may wait for somebody to come by (seconds).
-POINT_S: Final = 15.0
 #: How long a gateway may take to find out that it cannot write its store (seconds).
 REFUSAL_S: Final = 30.0
 _LAST_MOMENT_S: Final = 0.1
@@ -89,7 +87,7 @@ class Strike:
 
     def _arm(self) -> None:
         house, target = self._house, self.fault.target
-        self._until = time.monotonic() + POINT_S
+        self._until = time.monotonic() + self.fault.waits_s
         house.point(target).write_text(self.fault.point)
         if self.fault.point.endswith(":epoch") and target is Target.GATEWAY:  # only a start comes by there
             house.kill(target)

@@ -68,6 +68,8 @@ class Fault:
     gap_s: float
     """Between this fault's beginning and the next one's."""
     point: str = ""
+    waits_s: float = 0.0
+    """How long a point may wait for somebody to come by."""
 
     def __str__(self) -> str:
         return f"{self.target}: {self.kind}{f' {self.point}' if self.point else ''}"
@@ -124,11 +126,17 @@ TABLE: Final = (
 )
 #: From one fault to the next: short gaps strike into the recovery from the one before, long ones let campaigns get on.
 GAP_S: Final = (0.0, 4.0)
+#: How long a point may wait for somebody to come by (seconds).
+POINT_S: Final = 15.0
+#: In a short run gaps, lengths and waits are so much shorter.
+_SHORTER: Final = 0.3
+_POINTS_IN_SHORT: Final = 3
 
 
 def deal(seed: int, *, short: bool = False) -> Iterator[Fault]:
     """Faults without end: round by round every row of the table as often as it says, in a new order each time."""
     rng = Random(seed)
+    scale = _SHORTER if short else 1.0
     decks: dict[int, list[str]] = {}
     while True:
         hand = [number for number, row in enumerate(TABLE) for _ in range(_times(row, short))]
@@ -138,9 +146,10 @@ def deal(seed: int, *, short: bool = False) -> Iterator[Fault]:
             yield Fault(
                 target=row.target,
                 kind=row.kind,
-                lasts_s=rng.uniform(*row.lasts_s),
-                gap_s=rng.uniform(*GAP_S) * (0.3 if short else 1.0),
+                lasts_s=rng.uniform(*row.lasts_s) * scale,
+                gap_s=rng.uniform(*GAP_S) * scale,
                 point=_draw(decks, number, row, rng),
+                waits_s=POINT_S * scale,
             )
 
 
@@ -152,7 +161,7 @@ def round_size(*, short: bool = False) -> int:
 def _times(row: Row, short: bool) -> int:  # noqa: FBT001 - two sorts of run
     if not short:
         return row.per_round
-    return 0 if not row.in_short else 4 if row.points else 1
+    return 0 if not row.in_short else _POINTS_IN_SHORT if row.points else 1
 
 
 def _draw(decks: dict[int, list[str]], number: int, row: Row, rng: Random) -> str:

@@ -33,8 +33,10 @@ _OPEN_SQL: Final = f"SELECT count(*) FROM upgrades WHERE state NOT IN ({', '.joi
 class Work:
     """See the module."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, *, in_turn: bool = False) -> None:
+        """``in_turn``: a campaign waits for the one before it, however long that takes."""
         self._house = house
+        self._next_s = float("inf") if in_turn else _NEXT_S
         self._number = 0
         self._began_at = 0.0
         self._looked_at = 0.0
@@ -84,7 +86,7 @@ class Work:
 
     def _time_for_more(self, now: float) -> bool:
         fleet = len(self._house.names)
-        return self.open <= fleet * (1 - _DONE_SHARE) or now - self._began_at > _NEXT_S
+        return self.open <= fleet * (1 - _DONE_SHARE) or now - self._began_at > self._next_s
 
     def _draw_up(self) -> None:
         """A package, or the campaign that ships it."""
