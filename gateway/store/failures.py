@@ -14,9 +14,11 @@ import sqlalchemy.exc
 
 from gateway.errors import StoreError
 
-#: Primary result code of SQLite -> our stable code, and what a person can do.
+_FULL: Final = ("store_full", "the disk is full: make room; a gateway that runs goes on by itself")
+#: Result code of SQLite, the extended one first, else the primary one -> our stable code, and what a person can do.
 _KNOWN: Final = {
-    sqlite3.SQLITE_FULL: ("store_full", "the disk is full: make room, the gateway goes on by itself"),
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # no room for the index of the log, which the first connection makes
     sqlite3.SQLITE_READONLY: ("store_read_only", "the file or its folder is read-only for this process: mend its permissions"),
     sqlite3.SQLITE_BUSY: ("store_locked", "another process holds the file locked: close whatever has it open"),
     sqlite3.SQLITE_LOCKED: ("store_locked", "a table is locked by another connection: try again"),
@@ -49,7 +51,7 @@ def as_store_error(doing: str, exc: BaseException) -> StoreError:
     if isinstance(exc, sqlite3.Error):
         number = getattr(exc, "sqlite_errorcode", None)
         if isinstance(number, int):  # the extended code carries the primary one in its low byte
-            code, advice = _KNOWN.get(number & 0xFF, ("store_failed", "see the cause"))
+            code, advice = _KNOWN.get(number) or _KNOWN.get(number & 0xFF, ("store_failed", "see the cause"))
             return StoreError(f"{doing}: {exc}; {advice}", code=code, sqlite=getattr(exc, "sqlite_errorname", ""))
     if isinstance(exc, sqlalchemy.exc.TimeoutError):
         return StoreError(f"{doing}: no connection came free in time", code="store_busy")

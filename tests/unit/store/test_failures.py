@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import sqlalchemy.exc
@@ -37,6 +40,24 @@ def test_sqlite_errors_keep_their_kind(statement: str, code: str) -> None:
     assert caught.value.code == code
     assert str(caught.value).startswith("trying: ")
     assert isinstance(caught.value.__cause__, sqlite3.Error)
+
+
+def test_a_disk_without_room_for_the_index_of_the_log_is_full(tmp_path: Path) -> None:
+    """What a gateway meets that starts on a full disk: to SQLite a failed write like any other."""
+    file = tmp_path / "store.db"
+    with closing(sqlite3.connect(file)) as store:
+        store.execute("PRAGMA journal_mode=WAL")
+        store.execute("CREATE TABLE t (a)")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    with closing(sqlite3.connect(file)) as store, pytest.raises(StoreError) as caught, mapped("trying"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            store.execute("SELECT * FROM t")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert caught.value.code == "store_full"
 
 
 def test_what_sqlalchemy_wraps_is_unwrapped() -> None:
