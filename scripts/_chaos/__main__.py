@@ -175,7 +175,7 @@ class Run:
             f"{work.done} upgrades of {self._options.terminals} terminals ended, {said} reports and results were journalled; "
             f"{house.power_cuts} power cuts of single terminals; "
             f"deaths: {', '.join(f'{target} {count}' for target, count in sorted(house.deaths.items()))}; "
-            f"{house.refusals} starts were refused on a locked store; "
+            f"{house.refusals} starts were refused on a locked or full store; "
             f"{work.unanswered} requests without an answer; settled {self.settled_s:.0f} s after the last fault\n"
             f"the disk was {'a file system of its own' if house.disk.real else 'a limit on file sizes, no mount is allowed'}",
             soft_wrap=True,

@@ -47,10 +47,10 @@ class House:
         self.frozen: set[Target] = set()
         self.fell: list[str] = []
         """Processes that ended although nobody had told them to, with their last words."""
-        self.locked = False
-        """Whether somebody else holds the store."""
+        self.unusable = ""
+        """Why the store cannot be written now, in a word that a gateway says which starts just then."""
         self.refusals = 0
-        """Starts of a gateway that found it held, said so and ended."""
+        """Starts of a gateway that said so and ended."""
         self.deaths: Counter[Target] = Counter()
         self.again_bytes: Counter[str] = Counter()
         """By terminal: bytes of verified segments that came again, in all lives of the simulator that are over."""
@@ -197,9 +197,9 @@ class House:
         )
 
     def _refused(self, gateway: Process) -> bool:
-        """Whether it was starting while somebody else held the store: one that was up by then waits instead."""
+        """Whether it was starting while the store could not be written: one that was up by then waits instead."""
         said = gateway.output
-        return self.locked and gateway.wait(1.0) == _REFUSED and '"started"' not in said and "locked" in said
+        return bool(self.unusable) and gateway.wait(1.0) == _REFUSED and '"started"' not in said and self.unusable in said
 
     def _bury(self) -> None:
         """What the dead simulator had counted."""

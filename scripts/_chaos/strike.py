@@ -52,6 +52,7 @@ class Strike:
                 house.lines[target].set(_LINES[fault.kind])
             case Kind.DISK_FULL:
                 house.disk.fill(house.process(target))
+                house.unusable = "full"
             case Kind.READ_ONLY:
                 house.kill(target)
                 self.hit = house.disk.set_read_only(on=True)
@@ -59,7 +60,7 @@ class Strike:
             case Kind.LOCKED:
                 try:
                     self._lock = house.disk.lock()
-                    house.locked = True
+                    house.unusable = "locked"
                 except sqlite3.Error:
                     self.hit = False
 
@@ -123,11 +124,12 @@ class Strike:
             case Kind.CUT | Kind.FROZEN | Kind.SLOW | Kind.HALF_OPEN:
                 house.lines[target].set(Line.OPEN)
             case Kind.DISK_FULL:
+                house.unusable = ""
                 house.disk.free(house.process(target))
             case Kind.READ_ONLY:
                 self._mend_read_only()
             case Kind.LOCKED:
-                house.locked = False
+                house.unusable = ""
                 if self._lock is not None:
                     self._lock.close()
 
