@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import resource
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ def provoke(statement: str) -> None:
         connection.execute(statement)
     finally:
         connection.close()
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """No file of ours may grow beyond a page."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize(
@@ -48,14 +60,8 @@ def test_a_disk_without_room_for_the_index_of_the_log_is_full(tmp_path: Path) ->
     with closing(sqlite3.connect(file)) as store:
         store.execute("PRAGMA journal_mode=WAL")
         store.execute("CREATE TABLE t (a)")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    with closing(sqlite3.connect(file)) as store, pytest.raises(StoreError) as caught, mapped("trying"):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-        try:
-            store.execute("SELECT * FROM t")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with closing(sqlite3.connect(file)) as store, no_room(), pytest.raises(StoreError) as caught, mapped("trying"):
+        store.execute("SELECT * FROM t")
 
     assert caught.value.code == "store_full"
 
