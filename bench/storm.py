@@ -125,7 +125,7 @@ class Outcome:
     samples: Sequence[Sample]
     """From the start of the campaign on."""
     online: Sequence[tuple[float, int]]
-    """How many sessions the simulator says it has, second by second."""
+    """How many terminals the simulator says are connected, or in a boot of their own, second by second."""
     struck: Mapping[str, int]
     """States of the upgrades when the broker died."""
     states: Mapping[str, int]
@@ -200,7 +200,7 @@ def _run(load: Load, seed: int, folder: Path) -> Outcome:
             up_at=up_at,
             ended_at=samples[-1].at,
             samples=samples,
-            online=[(line["at"], line["online"]) for line in map(json.loads, status.read_text().splitlines())],
+            online=[_present(line) for line in map(json.loads, status.read_text().splitlines())],
             struck=struck,
             states=_states(house, campaign),
             attempts_lost=attempts_lost,
@@ -215,6 +215,10 @@ def _again(samples: list[Sample], house: House, give_up: float) -> None:
     if time.monotonic() > give_up:
         raise BenchError(f"the campaign does not end: {dict(samples[-1].counters)}")
     time.sleep(LOOK_S)
+
+
+def _present(line: Mapping[str, Any]) -> tuple[float, int]:
+    return line["at"], line["online"] + line["phases"].get("booting", 0)
 
 
 def _rows(house: House) -> list[Row]:
@@ -267,7 +271,7 @@ def _judge(report: Report, load: Load, outcome: Outcome) -> None:
             _row("", "the most", max(again)),
             _row("new sessions waiting for their turn", "the most", _peak(storm_samples, "births_waiting")),
             _row("inbox of the control link", "the most", _peak(storm_samples, "link.control.inbox_messages")),
-            _row("executor's queue", "the most", _peak(storm_samples, "executor_queue_peak")),
+            _row("executor's queue", "the most", _peak(storm_samples, "executor_queue")),
             _row("transfers open", "the most", _peak(storm_samples, "transfers_open")),
             _row(
                 "gateway's RSS, MB", "before", max(one.rss_bytes for one in outcome.samples if one.at < storm.struck_at) / 1e6
