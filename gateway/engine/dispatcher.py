@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -140,18 +141,13 @@ class Dispatcher:
         patience = Patience((control, bulk), self._clock, lambda: self._executor.behind, self._counters)
         while True:
             names = await self._timers.due()
-            arrived = {"control": control.arrived, "bulk": bulk.arrived}
-            while any(self._handled[name] < count for name, count in arrived.items()):
-                await self._progress.wait()
-            patience_until = patience.until()
-            for place, name in enumerate(names):
-                session = self._sessions.get(name)
-                if session is not None:
-                    self.apply(session, Tick(patience_until))
-                else:
-                    await self._reload(name)
-                if place % TURN == 0:
-                    await self._executor.room()
+            for at in range(0, len(names), TURN):
+                patience.until()  # a store that is behind now may not be any more below
+                await self._executor.caught_up()  # or an order that waits for its commit would be ordered again
+                arrived = {"control": control.arrived, "bulk": bulk.arrived}
+                while any(self._handled[name] < count for name, count in arrived.items()):
+                    await self._progress.wait()
+                await self._tick(names[at : at + TURN], patience.until())
 
     async def run_births(self) -> None:
         """Never returns: gives new sessions their turns, while the store keeps up."""
@@ -166,6 +162,14 @@ class Dispatcher:
             wait_s = BIRTHS_EVERY_S if self._executor.behind else min(BIRTHS_EVERY_S, self._births.next_at() - now)
             with anyio.move_on_after(max(wait_s, 0.0)):
                 await self._born.wait()
+
+    async def _tick(self, names: Sequence[str], patience_until: float) -> None:
+        for name in names:
+            session = self._sessions.get(name)
+            if session is not None:
+                self.apply(session, Tick(patience_until))
+            else:
+                await self._reload(name)
 
     def _handle_noted(self, link: str, count: int) -> None:
         """So many messages of a link have been dealt with; whoever waits for that may look."""

@@ -120,6 +120,11 @@ class Executor:
         while len(self._queue) >= QUEUE_MAX:
             await self._wait_emptied()
 
+    async def caught_up(self) -> None:
+        """Return when the store is not behind: for what time alone asks for, and nobody waits for."""
+        while self.behind:
+            await self._wait_emptied()
+
     async def flush(self) -> None:
         """Return when all that was submitted so far is committed and sent (or has failed)."""
         until = self._submitted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from gateway.core.effects import Append
 from gateway.core.states import UpgradeState
 from gateway.core.terminal import Terminal
 from gateway.engine import dispatcher
-from gateway.engine.executor import BATCH_MAX, QUEUE_MAX
+from gateway.engine.executor import BATCH_MAX, BEHIND_AT, QUEUE_MAX
 from gateway.engine.patience import PATIENCE_S
 from gateway.store import ledger, terminals
 from gateway.wire.codes import What
@@ -55,11 +55,11 @@ def held(rig: Rig, name: str) -> Terminal:
     return session
 
 
-async def full(rig: Rig, session: Terminal) -> None:
-    """So much is decided that the queue of commits has no room, and one commit is under way."""
+async def full(rig: Rig, session: Terminal, count: int = QUEUE_MAX) -> None:
+    """So much is decided that the queue of commits has no room (or holds ``count``), and one commit is under way."""
     rig.executor.submit(session, [ENTRY])
     await rig.until(lambda: rig.executor.saving_s > 0)
-    for _ in range(QUEUE_MAX):
+    for _ in range(count):
         rig.executor.submit(session, [ENTRY])
 
 
@@ -111,6 +111,22 @@ async def test_no_deadline_passes_while_a_report_waits_in_our_queue(tmp_path: Pa
                 await anyio.sleep(0.1)
                 assert state_of(session) == (UpgradeState.OFFERED, 1)
             await rig.until(lambda: state_of(session) == (UpgradeState.PREPARING, 1))
+
+
+async def test_an_order_is_not_repeated_while_others_wait_for_their_commit(tmp_path: Path) -> None:
+    """The first may still be among them; when the store is there again, so is the repetition."""
+    async with rigged(tmp_path) as rig:
+        await offered(rig, "T1")
+        session = held(rig, "T1")
+        with ExitStack() as lock:
+            lock.enter_context(locked(rig))
+            await full(rig, session, BEHIND_AT)
+            rig.clock.time = NOW + 10
+            async with rig.running(lambda: rig.dispatcher.run_timers(rig.air, Line())):
+                await anyio.sleep(0.1)
+                assert session.out.counter == 1
+                lock.close()
+                await rig.until(lambda: session.out.counter == 2)
 
 
 async def test_silence_costs_an_attempt_when_we_could_hear_all_the_time(tmp_path: Path) -> None:
