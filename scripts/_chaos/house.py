@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import time
 from collections import Counter
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -29,6 +30,8 @@ from tests.harness.stage import OTHER_MODEL, Simulator, Stage
 SPEED: Final = 200.0
 HTTP_S: Final = 2.0
 SAMPLE_EVERY_S: Final = 2.0
+#: How long a gateway may take to end that cannot write its store (seconds).
+_ENDING_S: Final = 3.0
 #: Exit code of a gateway that says why it cannot start.
 _REFUSED: Final = 2
 
@@ -47,8 +50,7 @@ class House:
         self.frozen: set[Target] = set()
         self.fell: list[str] = []
         """Processes that ended although nobody had told them to, with their last words."""
-        self.unusable = ""
-        """Why the store cannot be written now, in a word that a gateway says which starts just then."""
+        self._unusable, self._unusable_until = "", 0.0
         self.refusals = 0
         """Starts of a gateway that said so and ended."""
         self.deaths: Counter[Target] = Counter()
@@ -136,6 +138,14 @@ class House:
         self.broker.signal(number) if target is Target.BROKER else self.process(target).signal(number)
         (self.frozen.add if on else self.frozen.discard)(target)
 
+    def store_unusable(self, word: str) -> None:
+        """The store cannot be written from now on; a gateway that starts may say so, with ``word``, and end."""
+        self._unusable, self._unusable_until = word, float("inf")
+
+    def store_usable(self) -> None:
+        """It can be again; a gateway that has seen it otherwise may still be ending."""
+        self._unusable_until = time.monotonic() + _ENDING_S
+
     def mend(self, target: Target) -> None:
         """Start what has ended by itself, as a service manager does, and remember that it did."""
         if self.running(target):
@@ -199,7 +209,9 @@ class House:
     def _refused(self, gateway: Process) -> bool:
         """Whether it was starting while the store could not be written: one that was up by then waits instead."""
         said = gateway.output
-        return bool(self.unusable) and gateway.wait(1.0) == _REFUSED and '"started"' not in said and self.unusable in said
+        if time.monotonic() > self._unusable_until or '"started"' in said:
+            return False
+        return self._unusable in said and gateway.wait(1.0) == _REFUSED
 
     def _bury(self) -> None:
         """What the dead simulator had counted."""

@@ -52,7 +52,7 @@ class Strike:
                 house.lines[target].set(_LINES[fault.kind])
             case Kind.DISK_FULL:
                 house.disk.fill(house.process(target))
-                house.unusable = "full"
+                house.store_unusable("full")
             case Kind.READ_ONLY:
                 house.kill(target)
                 self.hit = house.disk.set_read_only(on=True)
@@ -60,7 +60,7 @@ class Strike:
             case Kind.LOCKED:
                 try:
                     self._lock = house.disk.lock()
-                    house.unusable = "locked"
+                    house.store_unusable("locked")
                 except sqlite3.Error:
                     self.hit = False
 
@@ -124,13 +124,13 @@ class Strike:
             case Kind.CUT | Kind.FROZEN | Kind.SLOW | Kind.HALF_OPEN:
                 house.lines[target].set(Line.OPEN)
             case Kind.DISK_FULL:
-                house.unusable = ""
+                house.store_usable()
                 house.disk.free(house.process(target))
             case Kind.READ_ONLY:
                 self._mend_read_only()
             case Kind.LOCKED:
-                house.unusable = ""
                 if self._lock is not None:
+                    house.store_usable()
                     self._lock.close()
 
     def _mend_read_only(self) -> None:
