@@ -25,9 +25,10 @@ from bench.rig.report import Cell, Report, quantile
 SPEED: Final = 1000.0  # boots, installations and self-tests of the terminals are so much shorter than real ones
 #: From the death of the broker to its new start; most terminals have tried in vain by then.
 DOWN_S: Final = 5.0
-#: It dies at the first look at which this share of the upgrades has ended, and this share of the others' transfers is open.
-STRUCK_AT: Final = 0.3
-TRANSFERRING: Final = 0.1
+#: It dies when this share of the upgrades has ended: between the two, at the first look at which transfers are open.
+STRUCK_AT: Final = (0.3, 0.5)
+#: For how many of those that may be under way at once.
+TRANSFERRING: Final = 0.05
 BACK_SHARE: Final = 0.99
 BACK_S: Final = 60.0
 #: What is counted per second is counted over so long: a burst of one second's admissions is allowed (core/admission.py).
@@ -51,7 +52,7 @@ class Load:
 
 
 FULL: Final = Load(terminals=5000, at_once=1000, size_bytes=128 << 10, births_per_s=200)
-QUICK: Final = Load(terminals=500, at_once=150, size_bytes=128 << 10, births_per_s=50)
+QUICK: Final = Load(terminals=500, at_once=50, size_bytes=128 << 10, births_per_s=50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,9 @@ def _run(load: Load, seed: int, folder: Path) -> Outcome:
         samples: list[Sample] = []
         campaign = house.start_campaign(house.add_package(load.size_bytes), names, terms)
         give_up = time.monotonic() + _GIVE_UP_S
-        while not samples or _ended(house, campaign) < STRUCK_AT * load.terminals or _idle(samples[-1], load):
+        while (share := _ended(house, campaign) / load.terminals) < STRUCK_AT[1]:
+            if samples and share >= STRUCK_AT[0] and _transferring(samples[-1], load):
+                break
             _again(samples, house, give_up)
         before, struck = _rows(house), _states(house, campaign)
         undisturbed = _fewest(house, campaign)
@@ -230,9 +233,9 @@ def _states(house: House, campaign: str) -> dict[str, int]:
     return dict(house.query("SELECT state, count(*) FROM upgrades WHERE campaign = ? GROUP BY state", campaign))
 
 
-def _idle(sample: Sample, load: Load) -> bool:
-    """Whether few transfers are open: then the death of the broker would cost little."""
-    return sample.count("transfers_open") < TRANSFERRING * load.at_once
+def _transferring(sample: Sample, load: Load) -> bool:
+    """Whether the broker's death would cost something."""
+    return sample.count("transfers_open") >= TRANSFERRING * load.at_once
 
 
 def _ended(house: House, campaign: str) -> int:
