@@ -89,6 +89,10 @@ class Storm:
             if row.counter > self._counter[name]:
                 self.ordered_at.setdefault(name, at)
 
+    def in_vain(self, terminal: str) -> int:
+        """Orders for it that were made while the broker was away: it never saw them."""
+        return self._counter[terminal] - self.before[terminal].counter
+
     @property
     def back_s(self) -> float:
         """How long after the strike the share that counts was back; not a number when it never was."""
@@ -133,7 +137,7 @@ class Outcome:
     """And at the end."""
     attempts_lost: int
     sent: Mapping[str, int]
-    """Orders sent to each terminal in all."""
+    """Orders made for each terminal in all."""
     undisturbed: int
     """Orders that an upgrade takes which nothing disturbs."""
 
@@ -144,8 +148,8 @@ class Outcome:
         return next((at for at, count in self.online if at > self.up_at and count >= needed), math.nan) - self.storm.struck_at
 
     def again(self) -> list[int]:
-        """Orders beyond those of an undisturbed upgrade, of each terminal."""
-        return [count - self.undisturbed for count in self.sent.values()]
+        """Orders that each terminal was sent beyond those of an undisturbed upgrade."""
+        return [count - self.undisturbed - self.storm.in_vain(name) for name, count in self.sent.items()]
 
     def after(self, at: float) -> list[Sample]:
         """The samples from then on."""

@@ -39,6 +39,7 @@ def test_orders_count_from_the_new_session_on() -> None:
     storm.look([row("t1", 2, 7), row("t2", 2, 8)], 13.0)
 
     assert storm.ordered_at == {"t2": 12.0, "t1": 13.0}
+    assert (storm.in_vain("t1"), storm.in_vain("t2")) == (1, 0)
 
 
 def test_the_most_in_a_window_is_found_wherever_it_lies() -> None:
