@@ -27,6 +27,7 @@ _PRAGMAS: Final = (
     "PRAGMA recursive_triggers=ON",  # else INSERT OR REPLACE would delete ledger rows behind the trigger's back
     "PRAGMA temp_store=MEMORY",
     "PRAGMA journal_size_limit=67108864",
+    "PRAGMA cache_size=-512",  # KiB, and there are five of us; what was read lies in the cache of the operating system too
 )
 
 Parameters = Mapping[str, object] | Sequence[Mapping[str, object]]
