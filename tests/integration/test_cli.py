@@ -8,8 +8,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
@@ -231,9 +232,12 @@ async def test_a_watched_campaign_shows_lines_until_it_is_over(
         async def watch() -> None:
             said.append(await run("campaign", "watch", campaign, "--every", "0.1"))
 
+        async def begun() -> bool:
+            return " running 0/2 " in cast("StringIO", sys.stdout).getvalue()  # pytest's: looked at, not taken
+
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
-            await anyio.sleep(3)
+            await until(begun, timeout_s=60)
             for row in await upgrades.page(gateway.services.db, campaign):
                 await gateway.walk(row, GOOD, at_us=gateway.services.now_us())
                 await anyio.sleep(0.3)
