@@ -18,3 +18,8 @@ def first(exc: ValidationError) -> tuple[str, str]:
     """The path to the first field that was wrong (empty: the whole), and the reason."""
     error = exc.errors(include_url=False, include_input=False)[0]
     return ".".join(str(part) for part in error["loc"]), reason(error)
+
+
+def text(exc: ValidationError) -> str:
+    """Both in one line."""
+    return ": ".join(filter(None, first(exc)))

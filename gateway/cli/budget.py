@@ -89,7 +89,7 @@ def put(
     try:
         body = BudgetIn.model_validate(values)
     except ValidationError as exc:
-        raise CommandError(": ".join(filter(None, invalid.first(exc)))) from exc
+        raise CommandError(invalid.text(exc)) from exc
     with Client.of(context.obj) as client:
         found = client.post(f"/api/v1/budgets/{_scope(scope)}", BudgetOut, body)
     if as_json:

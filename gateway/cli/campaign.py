@@ -263,7 +263,7 @@ def _body(values: dict[str, object]) -> CampaignIn:
     try:
         return CampaignIn.model_validate(values)
     except ValidationError as exc:
-        raise CommandError(": ".join(filter(None, invalid.first(exc)))) from exc
+        raise CommandError(invalid.text(exc)) from exc
 
 
 def _print_preview(preview: PreviewOut, *, as_json: bool) -> None:

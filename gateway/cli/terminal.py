@@ -236,4 +236,4 @@ def _row(value: object, where: str) -> TerminalIn:
     try:
         return TerminalIn.model_validate(value)
     except ValidationError as exc:
-        raise CommandError(": ".join(filter(None, (where, *invalid.first(exc))))) from exc
+        raise CommandError(f"{where}: {invalid.text(exc)}") from exc
